@@ -1,0 +1,7 @@
+//! Provisions a fleet of LLM inference machines over nothing but SSH.
+//!
+//! Floors from bottom to top, each importing only what stands below it: see ARCHITECTURE.md.
+
+pub mod scope;
+pub mod target;
+pub mod vocab;

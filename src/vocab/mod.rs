@@ -1,0 +1,23 @@
+//! The words of the project as plain data: no I/O, no async, no wire format.
+//!
+//! Everything above speaks these types, so that a reader of events needs nothing else and a decision can be a pure
+//! function of them.
+
+pub mod artifact;
+pub mod event;
+pub mod facts;
+pub mod host;
+pub mod ids;
+pub mod outcome;
+pub mod recipe;
+pub mod settings;
+pub mod text;
+
+pub use artifact::{Artifact, BuildKey, Digest, Manifest};
+pub use event::{CancelStage, Event, EventKind, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit};
+pub use facts::Facts;
+pub use host::{Host, Route};
+pub use ids::{HostName, InvalidName, RunId, WorkerId};
+pub use outcome::{ExitCode, Outcome, Reason};
+pub use recipe::{Accelerator, Needs, RecipeMeta, WorkerMeta};
+pub use settings::{Limits, Settings};

@@ -1,0 +1,87 @@
+//! What is known of a worker and its recipe without running anything.
+
+use std::{fmt, time::Duration};
+
+use super::WorkerId;
+
+/// What a worker computes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Accelerator {
+    Cpu,
+    Cuda,
+    Metal,
+    Rocm,
+}
+
+impl Accelerator {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Metal => "metal",
+            Self::Rocm => "rocm",
+        }
+    }
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a host must have to build a worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Free bytes where it is built.
+    pub disk: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Tools, optionally with the least version: "cargo>=1.70", "cmake", "c++".
+    pub tools: Vec<String>,
+}
+
+/// A catalog's entry for a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerMeta {
+    pub id: WorkerId,
+    /// Id without its accelerator: "llama-server"; equal to the id for a worker that has no variants.
+    pub family: String,
+    /// For people.
+    pub name: String,
+    pub description: String,
+    pub accelerator: Accelerator,
+    /// "linux", "macos".
+    pub platforms: Vec<String>,
+    /// "x86_64", "aarch64".
+    pub architectures: Vec<String>,
+    pub license: String,
+    pub needs: Needs,
+    /// Over the standard limit of the install.
+    pub limit: Option<Duration>,
+    /// Arguments of the one run that proves an installed program; `--version` when the entry says nothing.
+    pub verify: Vec<String>,
+    /// Extra environment of the build.
+    pub features: Vec<String>,
+}
+
+/// A recipe as found: its entry, its text and what identifies it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecipeMeta {
+    pub worker: WorkerMeta,
+    /// From `.SRCINFO`, or unknown until it is built.
+    pub version: Option<String>,
+    /// "built in", or the folder it came from.
+    pub origin: String,
+    /// Every file of the folder, sorted by relative path.
+    pub files: Vec<RecipeFile>,
+}
+
+/// One file of a recipe's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipeFile {
+    /// Relative, with `/`, without `..`.
+    pub path: String,
+    pub executable: bool,
+    pub content: Vec<u8>,
+}
