@@ -3,6 +3,8 @@
 //! A verb above knows a target as [`Target`] only: run a script, put a file, close. What both real targets share, the
 //! supervisor, lives in [`supervisor`] and is driven over a [`conduit`]: a started program's three streams.
 
+pub mod conduit;
+
 use async_trait::async_trait;
 
 use crate::{

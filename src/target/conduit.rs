@@ -1,0 +1,36 @@
+//! A started program's three streams, wherever it was started.
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::TargetError;
+
+/// The three streams of one program. Dropping `stdin` is end of file for it.
+///
+/// Whoever opens a conduit must keep reading both outputs: an undrained one can stop its neighbours.
+pub struct Conduit {
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+/// Starts programs on one machine, over one connection.
+#[async_trait]
+pub trait Opener: Send + Sync + 'static {
+    /// Starts `command` as the user's login shell would run it.
+    ///
+    /// Waits for a free channel if the machine allows only so many. Not bound to a scope: callers race it.
+    ///
+    /// # Errors
+    /// [`TargetError::Lost`] when the connection is gone, [`TargetError::Host`] when the machine refuses.
+    async fn open(&self, command: &str) -> Result<Conduit, TargetError>;
+
+    /// Goes there and back once, behind everything that was sent before; a measure of what is queued.
+    ///
+    /// # Errors
+    /// [`TargetError::Lost`] when the connection is gone.
+    async fn ping(&self) -> Result<(), TargetError>;
+
+    /// Ends the connection; nothing can be opened after it.
+    async fn close(&self);
+}
