@@ -4,6 +4,8 @@
 //! supervisor, lives in [`supervisor`] and is driven over a [`conduit`]: a started program's three streams.
 
 pub mod conduit;
+pub mod local;
+pub mod supervisor;
 
 use async_trait::async_trait;
 

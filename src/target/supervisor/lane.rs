@@ -1,0 +1,375 @@
+//! One supervised shell: commands one after the other, beats all the time.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    sync::Mutex,
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    CONFIRM, Supervision,
+    records::{Piece, Records},
+    script,
+};
+use crate::{
+    scope::{Scope, Stop},
+    target::{Command, Containment, Exit, Output, TargetError, Trust, conduit::Opener},
+    vocab::{CancelStage, EventKind, Stream},
+};
+
+/// Linux takes no longer single argument than 128 KiB.
+const SCRIPT_MAX: usize = 120 << 10;
+
+type Reader = Records<Box<dyn AsyncRead + Send + Unpin>>;
+type Writer = Arc<Mutex<Option<Box<dyn AsyncWrite + Send + Unpin>>>>;
+
+/// Whether a lane can take a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    Idle,
+    /// A command was started and its end was not seen.
+    Busy,
+    Lost(String),
+}
+
+/// A started supervisor. Dropping it is end of file for the host, which then cleans up by itself.
+pub struct Lane {
+    stdin: Writer,
+    stdout: Reader,
+    stderr: Reader,
+    pub(super) nonce: String,
+    pub(super) supervision: Supervision,
+    state: State,
+    _beats: AbortOnDropHandle<()>,
+}
+
+/// How a command ended, in the host's words.
+struct End {
+    status: i32,
+    how: String,
+    level: Containment,
+    survivors: Vec<String>,
+}
+
+impl Lane {
+    /// Starts a supervisor and waits until it speaks. What login scripts print before that is dropped.
+    pub async fn open(opener: &dyn Opener, supervision: Supervision) -> Result<Self, TargetError> {
+        let conduit = opener.open(&script::boot(&supervision.shell)).await?;
+        let (nonce, cookie) = (random_hex(), random_hex());
+        let text = script::lane(&script::Terms {
+            nonce: &nonce,
+            cookie: &cookie,
+            lease: supervision.lease,
+            grace: supervision.grace,
+            levels: supervision.levels,
+            shell: &supervision.shell,
+        });
+        let stdin: Writer = Arc::new(Mutex::new(Some(conduit.stdin)));
+        let beats = beat(stdin.clone(), script::tick(supervision.lease) / 2);
+        let mut lane = Self {
+            stdin,
+            stdout: Records::new(conduit.stdout, &nonce),
+            stderr: Records::new(conduit.stderr, &nonce),
+            nonce,
+            supervision,
+            state: State::Idle,
+            _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
+        };
+        lane.send(&text).await?;
+        let mut noise = Vec::new();
+        loop {
+            let (stream, piece) = lane.next().await?;
+            match piece {
+                Piece::Record(words) if words.first().is_some_and(|w| w == "hello") => return Ok(lane),
+                Piece::Data(bytes) => noise.extend_from_slice(&bytes[..bytes.len().min(4096 - noise.len().min(4096))]),
+                Piece::Record(_) => {}
+                Piece::End if stream == Stream::Stderr => {}
+                Piece::End => {
+                    let said = String::from_utf8_lossy(&noise);
+                    let said = said.lines().rev().map(crate::vocab::text::plain_line).find(|l| !l.trim().is_empty());
+                    return Err(TargetError::Host(match said {
+                        Some(line) => format!("no POSIX shell could be started there; it said: {line}"),
+                        None => "no POSIX shell could be started there".into(),
+                    }));
+                }
+            }
+        }
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// See [`crate::target::Target::run`].
+    pub async fn run(
+        &mut self,
+        scope: &Scope,
+        command: &Command,
+        preamble: &str,
+        output: &mut dyn Output,
+    ) -> Result<Exit, TargetError> {
+        let script = format!("{preamble}{}", command.script);
+        if script.len() > SCRIPT_MAX || script.contains('\0') {
+            return Err(TargetError::Local(format!(
+                "the {} command is too long or has a NUL byte in it",
+                command.label
+            )));
+        }
+        let verb = match command.trust {
+            Trust::Own => "r",
+            Trust::Foreign => "x",
+        };
+        self.state = State::Busy;
+        self.send(&script::request(verb, &script)).await?;
+
+        let mut stop: Option<Stop> = None;
+        let mut group = None;
+        let mut end: Option<End> = None;
+        let mut stderr_open = true;
+        let mut hard = false;
+        let mut give_up = Instant::now();
+        while end.is_none() || stderr_open {
+            let event = tokio::select! {
+                biased;
+                why = scope.stopped(), if stop.is_none() => Step::Stop(why),
+                () = scope.cancel().hardened(), if stop.is_some() && !hard => Step::Harden,
+                () = tokio::time::sleep_until(give_up), if stop.is_some() => Step::GiveUp,
+                piece = next_piece(&mut self.stdout, &mut self.stderr, end.is_none(), stderr_open) => Step::Piece(piece),
+            };
+            match event {
+                Step::Stop(why) => {
+                    give_up = Instant::now() + self.supervision.grace + CONFIRM;
+                    hard = scope.cancel().is_hard();
+                    say(scope, CancelStage::Asked, group, 0);
+                    let sent = self.send(if hard { "k\nK\n" } else { "k\n" }).await;
+                    stop = Some(why);
+                    if let Err(error) = sent {
+                        return Err(self.unconfirmed(scope, stop, group, error.to_string()));
+                    }
+                }
+                Step::Harden => {
+                    hard = true;
+                    if let Err(error) = self.send("K\n").await {
+                        return Err(self.unconfirmed(scope, stop, group, error.to_string()));
+                    }
+                }
+                Step::GiveUp => {
+                    let what = format!(
+                        "the host did not confirm within {:.1} s",
+                        (self.supervision.grace + CONFIRM).as_secs_f64()
+                    );
+                    return Err(self.unconfirmed(scope, stop, group, what));
+                }
+                Step::Piece(Err(error)) | Step::Piece(Ok((_, Err(error)))) => {
+                    return Err(self.unconfirmed(scope, stop, group, error.to_string()));
+                }
+                Step::Piece(Ok((stream, Ok(piece)))) => match piece {
+                    // After a stop the pipes are only drained: whoever listens may be what is stuck.
+                    Piece::Data(_) if stop.is_some() => {}
+                    Piece::Data(bytes) => {
+                        if let Err(why) = scope.race(output.chunk(stream, &bytes)).await {
+                            // The next turn of the loop sees the same stop and asks the host.
+                            drop(why);
+                        }
+                    }
+                    Piece::Record(words) => match words.first().map(String::as_str) {
+                        Some("go") => group = words.get(1).and_then(|w| w.parse().ok()),
+                        Some("end") => end = Some(End::parse(&words)),
+                        Some("eof") => stderr_open = false,
+                        Some("refuse") => {
+                            self.state = State::Idle;
+                            return Err(TargetError::Host(format!(
+                                "cannot hold a command there: {}",
+                                words[1..].join(" ")
+                            )));
+                        }
+                        _ => {}
+                    },
+                    Piece::End => {
+                        let what = "the host's supervisor is gone".to_owned();
+                        return Err(self.unconfirmed(scope, stop, group, what));
+                    }
+                },
+            }
+        }
+        self.state = State::Idle;
+        let Some(end) = end else { return Err(TargetError::Host("no status".into())) };
+        let left = u32::try_from(end.survivors.len()).unwrap_or(u32::MAX);
+        if let Some(stop) = stop {
+            match end.how.as_str() {
+                "kill" => say(scope, CancelStage::Kill, group, 0),
+                _ => say(scope, CancelStage::Term, group, 0),
+            }
+            if left > 0 {
+                say(scope, CancelStage::Unconfirmed, group, left);
+                let what = format!("processes {} survived KILL", end.survivors.join(" "));
+                return Err(TargetError::Unconfirmed { stop, what });
+            }
+            say(scope, CancelStage::Confirmed, group, 0);
+            return Err(TargetError::Stopped(stop));
+        }
+        Ok(Exit { status: end.status, containment: end.level })
+    }
+
+    /// Adds lines that are run at the end of the lane, whatever ends it.
+    pub async fn register(&mut self, script: &str) -> Result<(), TargetError> {
+        self.ask(&script::request("c", script)).await
+    }
+
+    /// Takes in a process that was started over another channel, and the file it writes; `None` lets go of it.
+    pub async fn adopt(&mut self, process: Option<(u32, &str)>) -> Result<(), TargetError> {
+        match process {
+            Some((pid, path)) => self.ask(&script::request(&format!("g {pid}"), path)).await,
+            None => self.ask("g 0 0\n").await,
+        }
+    }
+
+    /// Sends a request that is answered at once.
+    async fn ask(&mut self, request: &str) -> Result<(), TargetError> {
+        // Should this future be dropped in the middle, the answer stands in the way of the next request.
+        self.state = State::Busy;
+        self.send(request).await?;
+        loop {
+            match self.next().await? {
+                (_, Piece::Record(words)) if words.first().is_some_and(|w| w == "ok") => break,
+                (Stream::Stdout, Piece::End) => return Err(self.lose("the host's supervisor is gone".into())),
+                _ => {}
+            }
+        }
+        self.state = State::Idle;
+        Ok(())
+    }
+
+    /// Ends the lane: the host kills, cleans, and says what it found.
+    pub async fn close(mut self) -> Result<(), String> {
+        if let State::Lost(why) = &self.state {
+            return Err(why.clone());
+        }
+        *self.stdin.lock().await = None;
+        let limit = self.supervision.grace + CONFIRM;
+        let confirmed = async {
+            loop {
+                match self.next().await {
+                    Ok((_, Piece::Record(words))) if words.first().is_some_and(|w| w == "gone") => return Ok(words),
+                    Ok((Stream::Stdout, Piece::End)) => return Err("the host's supervisor is gone".to_owned()),
+                    Ok(_) => {}
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+        };
+        let words = tokio::time::timeout(limit, confirmed)
+            .await
+            .map_err(|_| format!("the host did not confirm within {:.1} s", limit.as_secs_f64()))??;
+        if words.len() > 2 {
+            return Err(format!("processes {} survived KILL", words[2..].join(" ")));
+        }
+        match words.get(1).map(String::as_str) {
+            Some("0") => Ok(()),
+            _ => Err("scratch could not be removed".into()),
+        }
+    }
+
+    pub(super) async fn send(&mut self, text: &str) -> Result<(), TargetError> {
+        let sent = {
+            let mut stdin = self.stdin.lock().await;
+            match stdin.as_mut() {
+                Some(writer) => match writer.write_all(text.as_bytes()).await {
+                    Ok(()) => writer.flush().await,
+                    Err(error) => Err(error),
+                },
+                None => Err(std::io::ErrorKind::BrokenPipe.into()),
+            }
+        };
+        sent.map_err(|error| self.lose(error.to_string()))
+    }
+
+    async fn next(&mut self) -> Result<(Stream, Piece), TargetError> {
+        let (stream, piece) = match next_piece(&mut self.stdout, &mut self.stderr, true, true).await {
+            Ok(next) => next,
+            Err(error) => return Err(self.lose(error.to_string())),
+        };
+        match piece {
+            Ok(piece) => Ok((stream, piece)),
+            Err(error) => Err(self.lose(error.to_string())),
+        }
+    }
+
+    pub(super) fn lose(&mut self, why: String) -> TargetError {
+        self.state = State::Lost(why.clone());
+        TargetError::Lost(why)
+    }
+
+    fn unconfirmed(&mut self, scope: &Scope, stop: Option<Stop>, group: Option<u32>, what: String) -> TargetError {
+        let lost = self.lose(what.clone());
+        match stop {
+            None => lost,
+            Some(stop) => {
+                say(scope, CancelStage::Unconfirmed, group, 0);
+                TargetError::Unconfirmed { stop, what: format!("connection lost, cleanup unconfirmed: {what}") }
+            }
+        }
+    }
+}
+
+enum Step {
+    Stop(Stop),
+    Harden,
+    GiveUp,
+    Piece(std::io::Result<(Stream, std::io::Result<Piece>)>),
+}
+
+impl End {
+    fn parse(words: &[String]) -> Self {
+        let word = |i: usize| words.get(i).map_or("", String::as_str);
+        Self {
+            status: word(1).parse().unwrap_or(255),
+            how: word(2).to_owned(),
+            level: match word(3) {
+                "cgroup" => Containment::Cgroup,
+                "subreaper" => Containment::Subreaper,
+                _ => Containment::Group,
+            },
+            survivors: words.iter().skip(4).cloned().collect(),
+        }
+    }
+}
+
+/// The next piece of whichever stream has one; an ended stderr is not asked again.
+async fn next_piece(
+    stdout: &mut Reader,
+    stderr: &mut Reader,
+    want_stdout: bool,
+    want_stderr: bool,
+) -> std::io::Result<(Stream, std::io::Result<Piece>)> {
+    Ok(tokio::select! {
+        piece = stdout.next(), if want_stdout => (Stream::Stdout, piece),
+        piece = stderr.next(), if want_stderr => (Stream::Stderr, piece),
+        else => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+    })
+}
+
+fn say(scope: &Scope, stage: CancelStage, group: Option<u32>, survivors: u32) {
+    scope.events().emit(EventKind::Cancel { stage, group, survivors });
+}
+
+/// Writes a beat each period until the lane is closed.
+async fn beat(stdin: Writer, period: Duration) {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let mut stdin = stdin.lock().await;
+        let Some(writer) = stdin.as_mut() else { return };
+        if writer.write_all(b"b\n").await.is_err() || writer.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn random_hex() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}

@@ -1,0 +1,205 @@
+//! Runs every command, on a host and here, so that none outlives its run.
+//!
+//! # Theory of operation
+//! A *lane* is one started `/bin/sh` that was fed `prelude.sh` and `supervisor.sh`. Its stdin carries our requests and
+//! beats; its stdout and stderr are those of the command it runs, one at a time, with our records between them. A
+//! record begins with a byte and a nonce of 128 random bits that only the two ends know, so that nothing a program
+//! prints can be taken for one. The shell splits into
+//!
+//! - the *supervisor* proper, which starts a command in a session of its own, waits for it, and does all killing;
+//! - a *reader* of stdin (`next` when idle, `watch` while a command runs), which turns lines into signals;
+//! - a *ticker*, which forks one `sleep` a tick and ends the lane when beats stay away. A beat forks nothing.
+//!
+//! | request | meaning | answer |
+//! | --- | --- | --- |
+//! | `b` | beat | |
+//! | `r … N`, `x … N` | run the N lines that follow; ours, or foreign code | `go PGID`, then `end STATUS HOW LEVEL LEFT…` and `eof` on stderr |
+//! | `k`, `K` | end the command: TERM, grace, KILL; without grace | the command's `end` |
+//! | `c N` | at the end, also run these lines | `ok` |
+//! | `g PID N` | this process belongs to the lane; the line is the file it writes | `ok` |
+//! | end of file, `q` | end the lane | `gone TRASH LEFT…` |
+//!
+//! End of file, a failed write and silence all lead to `finish`: kill, clean, and only then speak. A file is put
+//! through a channel of its own whose process waits until the lane has taken it in (`g`); see [`put`].
+//!
+//! A [`Supervised`] target is a pool of lanes over one [`Opener`]: a command takes an idle lane or opens another.
+
+mod lane;
+mod put;
+mod records;
+mod script;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{Closed, Command, Exit, Output, Source, Target, TargetError, conduit::Opener};
+use crate::{
+    scope::Scope,
+    vocab::{Level, text::sh_quote},
+};
+use lane::Lane;
+
+/// How long a lane may take to say that it is clean, beyond the grace.
+const CONFIRM: Duration = Duration::from_secs(5);
+
+/// How commands on one host are held and let go.
+#[derive(Debug, Clone)]
+pub struct Supervision {
+    /// Between TERM and KILL.
+    pub grace: Duration,
+    /// How long the host goes on without word from here.
+    pub lease: Duration,
+    /// Set for every command.
+    pub env: Vec<(String, String)>,
+    /// Folders put before PATH for every command.
+    pub path: Vec<String>,
+    /// Levels that may be used, out of "cgroup subreaper group".
+    pub levels: &'static str,
+    /// The POSIX shell.
+    pub shell: String,
+}
+
+impl Default for Supervision {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_millis(500),
+            lease: Duration::from_secs(10),
+            env: Vec::new(),
+            path: Vec::new(),
+            levels: "cgroup subreaper group",
+            shell: "/bin/sh".into(),
+        }
+    }
+}
+
+/// A target whose every command runs under the supervisor.
+pub struct Supervised<O> {
+    opener: Arc<O>,
+    supervision: Mutex<Supervision>,
+    idle: Mutex<Vec<Lane>>,
+    /// What could not be confirmed so far.
+    doubts: Arc<Mutex<Vec<String>>>,
+}
+
+impl<O: Opener> Supervised<O> {
+    pub fn new(opener: O, supervision: Supervision) -> Self {
+        Self {
+            opener: Arc::new(opener),
+            supervision: Mutex::new(supervision),
+            idle: Mutex::default(),
+            doubts: Arc::default(),
+        }
+    }
+
+    /// Sets environment and search path of later commands.
+    pub fn set_environment(&self, env: Vec<(String, String)>, path: Vec<String>) {
+        let mut supervision = lock(&self.supervision);
+        supervision.env = env;
+        supervision.path = path;
+    }
+
+    async fn lane(&self, scope: &Scope) -> Result<Lane, TargetError> {
+        if let Some(lane) = lock(&self.idle).pop() {
+            return Ok(lane);
+        }
+        let supervision = lock(&self.supervision).clone();
+        match scope.race(Lane::open(&*self.opener, supervision)).await {
+            Ok(lane) => lane,
+            Err(stop) => Err(stop.into()),
+        }
+    }
+
+    /// Keeps a lane for the next command, if it is fit for one.
+    fn keep(&self, lane: Lane) {
+        match lane.state() {
+            lane::State::Idle => lock(&self.idle).push(lane),
+            lane::State::Lost(why) => lock(&self.doubts).push(why.clone()),
+            lane::State::Busy => lock(&self.doubts).push("a command was left behind".into()),
+        }
+    }
+
+    fn preamble(&self) -> String {
+        let supervision = lock(&self.supervision);
+        let mut text = String::new();
+        for (name, value) in &supervision.env {
+            text.push_str(&format!("export {name}={}\n", sh_quote(value)));
+        }
+        if !supervision.path.is_empty() {
+            text.push_str(&format!("PATH={}:$PATH\nexport PATH\n", sh_quote(&supervision.path.join(":"))));
+        }
+        text
+    }
+}
+
+#[async_trait]
+impl<O: Opener> Target for Supervised<O> {
+    async fn run(&self, scope: &Scope, command: &Command, output: &mut dyn Output) -> Result<Exit, TargetError> {
+        scope.check()?;
+        let mut lane = self.lane(scope).await?;
+        let result = lane.run(scope, command, &self.preamble(), output).await;
+        self.keep(lane);
+        result
+    }
+
+    async fn put(&self, scope: &Scope, path: &str, source: &mut dyn Source) -> Result<(), TargetError> {
+        scope.check()?;
+        let lane = self.lane(scope).await?;
+        let (lane, result) = put::put(lane, &*self.opener, scope, path, source).await;
+        if let Some(lane) = lane {
+            self.keep(lane);
+        }
+        if let Err(TargetError::Unconfirmed { what, .. }) = &result {
+            lock(&self.doubts).push(what.clone());
+        }
+        result
+    }
+
+    async fn scratch(&self, scope: &Scope, path: &str) -> Result<(), TargetError> {
+        self.cleanup(scope, &script::removal(path)).await
+    }
+
+    async fn cleanup(&self, scope: &Scope, script: &str) -> Result<(), TargetError> {
+        scope.check()?;
+        let mut lane = self.lane(scope).await?;
+        let result = match scope.race(lane.register(script)).await {
+            Ok(done) => done,
+            Err(stop) => Err(stop.into()),
+        };
+        self.keep(lane);
+        result
+    }
+
+    async fn close(&self) -> Closed {
+        let lanes = std::mem::take(&mut *lock(&self.idle));
+        for lane in lanes {
+            if let Err(why) = lane.close().await {
+                lock(&self.doubts).push(why);
+            }
+        }
+        self.opener.close().await;
+        match lock(&self.doubts).first() {
+            None => Closed::Clean,
+            Some(doubt) => Closed::Unconfirmed(doubt.clone()),
+        }
+    }
+}
+
+/// Says how a host's commands are held, when that is weaker than one would wish.
+pub fn say_containment(scope: &Scope, containment: super::Containment) {
+    if containment == super::Containment::Group {
+        scope.notice(
+            Level::Warning,
+            "no cgroup and no child subreaper on this host: processes are held by group, session and cookie",
+            Some("install perl or python3 there to hold those that detach and clear their environment, too".into()),
+        );
+    }
+}
+
+/// A poisoned lock only means that another task panicked; what it guards here stays whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,298 @@
+# The supervisor: runs commands on a host and outlives none of them. POSIX sh; fed through stdin, see mod.rs.
+#
+# Given: N nonce of our records, K cookie that commands carry, L seconds a tick, M silent ticks before we are on our
+# own, G naps of grace, V level of containment (from prelude.sh), D our cgroup where V is cgroup.
+# shellcheck disable=SC2154,SC2015
+# Descriptors: 3 control in, 1 control out and the command's stdout, 4 the command's stderr, 2 nowhere.
+exec 3<&0 4>&2 </dev/null 2>/dev/null
+nl='
+'
+C='' A='' P='' T='' w='' clean='' cg='' hard='' how='none' left='' setsid='' grepl=''
+
+# One record; a single write, so that it cannot be torn apart.
+say() { printf '\036%s %s\n' "$N" "$*"; }
+
+nap() { sleep 0.05 || { sleep 1; n=$((n - 19)); }; }
+
+# Counts ticks since the last beat, which is a USR2; an upload that grows is a beat too. Forks one sleep a tick.
+ticker() {
+  exec >/dev/null 3<&- 4>&-
+  trap 'm=0' USR2
+  trap '' USR1
+  trap 'kill "$s" "$!"; exit 0' TERM
+  m=0 z=''
+  while kill -0 "$$"; do
+    sleep "$L" & s=$!
+    while kill -0 "$s"; do wait "$s"; done
+    m=$((m + 1))
+    if [ "$m" -gt 1 ] && [ -n "$P" ]; then
+      y=$(wc -c <"$P")
+      [ "$y" = "$z" ] || m=0
+      z=$y
+    fi
+    if [ "$m" -gt "$M" ]; then
+      trap '' TERM
+      kill -TERM "-$$" || kill -TERM "$$"
+      exit 0
+    fi
+  done
+}
+
+tick() {
+  [ -z "$T" ] || { kill -TERM "$T"; wait "$T"; }
+  # Ignored until the ticker has its trap, or an early beat would end it.
+  trap '' USR2
+  ticker &
+  T=$!
+  trap - USR2
+}
+
+# Idle: waits for one request and prints it. "VERB … LINES", then as many lines.
+next() {
+  while IFS= read -r q <&3; do
+    case $q in
+      b) kill -USR2 "$T" ;;
+      q) break ;;
+      *' '*)
+        printf '%s\n' "$q"
+        n=${q##* }
+        while [ "$n" -gt 0 ] && IFS= read -r q <&3; do
+          printf '%s\n' "$q"
+          n=$((n - 1))
+        done
+        return
+        ;;
+    esac
+  done
+}
+
+# Busy: beats, cancel, cancel without grace, and the end of everything.
+watch() {
+  exec >/dev/null 4>&-
+  while IFS= read -r q <&3; do
+    case $q in
+      b) kill -USR2 "$T"; kill -0 "$$" || break ;;
+      k) kill -USR1 "$$" ;;
+      K) kill -HUP "$$" ;;
+    esac
+  done
+  kill -TERM "$$" || kill -KILL "-$C"
+}
+
+# Sets `left` to the living processes that came from the command, by the strongest means in force.
+look() {
+  left=''
+  case $1$V in
+    xcgroup)
+      while read -r p; do left="$left $p"; done <"$cg/cgroup.procs"
+      { read -r p; } <"$cg/cgroup.events"
+      [ -n "$left" ] || [ "$p" = 'populated 0' ] || left=" $C"
+      ;;
+    xsubreaper)
+      front=$$
+      while [ -n "$front" ]; do
+        more=''
+        for p in $front; do
+          for f in "/proc/$p/task/"*/children; do
+            kids=''
+            { read -r kids <"$f"; }
+            for k in $kids; do
+              [ "$k" != "$T" ] && [ "$k" != "$w" ] && living "$k" || continue
+              more="$more $k"
+            done
+          done
+        done
+        left="$left$more"
+        front=$more
+      done
+      ;;
+    xgroup) sweep ;;
+    # Our own code starts nothing that leaves its group. Zombies keep a group, too.
+    *) ! kill -0 "-$C" || sweep ;;
+  esac
+}
+
+# Reads /proc/PID/stat into state, parent, group and session; a name may hold blanks, brackets and line ends.
+stat() {
+  t=''
+  { while IFS= read -r u || [ -n "$u" ]; do t="$t$u "; done <"/proc/$1/stat"; } || return 1
+  # shellcheck disable=SC2086
+  set -- ${t##*) }
+  [ $# -gt 3 ] && st=$1 pp=$2 pg=$3 se=$4
+}
+
+living() { stat "$1" && [ "$st" != Z ]; }
+
+# Without cgroup and subreaper: the session, the group, the descendants, and whoever carries the cookie.
+sweep() {
+  if [ -r /proc/self/stat ]; then
+    tree=" $C "
+    for d in /proc/[0-9]*; do
+      p=${d#/proc/}
+      [ "$p" != "$$" ] && [ "$p" != "$T" ] && [ "$p" != "$w" ] && stat "$p" && [ "$st" != Z ] || continue
+      case "$se $pg" in
+        "$C "* | *" $C") left="$left $p"; tree="$tree$p "; continue ;;
+      esac
+      case $tree in *" $pp "*) left="$left $p"; tree="$tree$p " ;; esac
+    done
+    if [ -z "$grepl" ]; then
+      case $(grep --version) in *GNU*) grepl='gnu' ;; *) grepl='tr' ;; esac
+    fi
+    if [ "$grepl" = gnu ]; then
+      found=$(grep -l "RBEE_COOKIE=$K" /proc/[0-9]*/environ)
+    else
+      found=$(for d in /proc/[0-9]*; do tr '\0' '\n' <"$d/environ" | grep -qxF "RBEE_COOKIE=$K" && echo "$d/environ"; done)
+    fi
+    for d in $found; do
+      p=${d#/proc/} p=${p%/environ}
+      case " $left $$ $T $w " in *" $p "*) ;; *) living "$p" && left="$left $p" ;; esac
+    done
+  else
+    found=$(ps -A -o pid= -o ppid= -o pgid= -o stat= | while read -r p pp pg st; do
+      case $st in Z*) continue ;; esac
+      [ "$pg" = "$C" ] || [ "$pp" = "$C" ] && echo "$p"
+    done; ps axeww -o pid= -o command= | while read -r p t; do
+      case $t in *"RBEE_COOKIE=$K"*) echo "$p" ;; esac
+    done)
+    for p in $found; do
+      case " $left $$ $T $w " in *" $p "*) ;; *) kill -0 "$p" && left="$left $p" ;; esac
+    done
+  fi
+}
+
+# Signals the group, its leader and all that was found; a process may have forked since, so callers look again.
+strike() {
+  kill "-$1" "-$C"
+  # shellcheck disable=SC2086
+  kill "-$1" "$C" $left
+  [ "$1" != KILL ] || [ -z "$cg" ] || echo 1 >"$cg/cgroup.kill"
+}
+
+# TERM, grace, KILL, look.
+reap() {
+  how='none'
+  look "$1"
+  [ -n "$left" ] || return
+  how='term'
+  strike TERM
+  n=$G
+  while [ "$n" -gt 0 ] && [ -z "$hard" ]; do
+    nap
+    look "$1"
+    [ -n "$left" ] || return
+    n=$((n - 1))
+  done
+  how='kill'
+  n=60
+  while [ "$n" -gt 0 ]; do
+    strike KILL
+    nap
+    look "$1"
+    [ -n "$left" ] || return
+    n=$((n - 1))
+  done
+}
+
+# In a session of its own; the subshell becomes the command, so its pid is the group.
+own() {
+  case $setsid in
+    setsid) exec setsid "$@" ;;
+    perl) exec perl -e 'use POSIX ();POSIX::setsid();exec {$ARGV[0]} @ARGV' "$@" ;;
+    python3) exec python3 -c 'import os,sys;os.setsid();os.execv(sys.argv[1],sys.argv[1:])' "$@" ;;
+  esac
+}
+
+run() {
+  if [ -z "$setsid" ]; then
+    for setsid in setsid perl python3 ''; do command -v "$setsid" >/dev/null && break; done
+    [ -n "$setsid" ] || { say refuse no setsid, perl or python3; return; }
+  fi
+  pre=''
+  if [ "$1$V" = xcgroup ]; then
+    [ -n "$cg" ] || cgroup || V=group
+    [ -z "$cg" ] || pre="echo 0 >'$cg/cgroup.procs' || exit 125$nl"
+  fi
+  kind=$1 hard='' how='none' before=$! C=new
+  (
+    RBEE_COOKIE=$K
+    export RBEE_COOKIE
+    own "$sh" -c "$pre$2"
+  ) 3<&- 2>&4 4>&- &
+  C=$!
+  # The group must be known before anybody can ask to end it.
+  n=20000
+  until kill -0 "-$C" || [ "$n" = 0 ]; do n=$((n - 1)); done
+  watch &
+  w=$!
+  say go "$C"
+  wait "$C"
+  code=$?
+  # A cancel interrupts the wait; its trap has done the killing by now.
+  while kill -0 "$C"; do
+    wait "$C"
+    code=$?
+  done
+  was=$how
+  reap "$kind"
+  [ "$how" != none ] || how=$was
+  kill "$w"
+  wait "$w"
+  C='' w=''
+  say end "$code" "$how" "$V" $left
+  say eof >&4
+}
+
+# A child cgroup for the commands of this lane.
+cgroup() { mkdir "$D/rbee-$K-$$" && cg=$D/rbee-$K-$$; }
+
+cancelled() {
+  trap '' USR1
+  [ -z "$C" ] || reap "$kind"
+  trap cancelled USR1
+}
+
+# The end of the lane. Nothing is written to a channel before all is dead and clean.
+finish() {
+  trap '' USR1 TERM HUP PIPE
+  [ "$C" != new ] || [ "$!" = "$before" ] || C=$!
+  case $C in '' | new) left='' ;; *) reap "$kind" ;; esac
+  kill -TERM "$T"
+  [ -z "$w" ] || kill "$w"
+  if [ -n "$A" ]; then
+    kill -TERM "-$A"
+    kill -TERM "$A"
+    n=$G
+    while [ "$n" -gt 0 ] && kill -0 "$A"; do nap; n=$((n - 1)); done
+    kill -KILL "-$A"
+    kill -KILL "$A"
+  fi
+  # Each cleanup sets `bad` when it could not.
+  (bad='' && eval "$clean" && [ -z "$bad" ]) >/dev/null 3<&- 4>&-
+  trash=$?
+  wait "$T"
+  [ -z "$cg" ] || rmdir "$cg"
+  [ -n "$1" ] || say gone "$trash" $left
+  exit 0
+}
+
+trap cancelled USR1
+trap 'hard=1; cancelled' HUP
+# A channel that is gone is a reason to clean up, not to die of.
+trap 'finish lost' TERM PIPE
+tick
+say hello "$V" "$$"
+while :; do
+  q=$(next)
+  case $q in
+    'c '*) clean="$clean$nl${q#*"$nl"}"; say ok ;;
+    'g '*)
+      A=${q#g } A=${A%% *} P=''
+      [ "$A" = 0 ] && A='' || P=${q#*"$nl"}
+      tick
+      say ok
+      ;;
+    'x '* | 'r '*) run "${q%% *}" "${q#*"$nl"}" ;;
+    *) break ;;
+  esac
+done
+finish

@@ -1,0 +1,380 @@
+//! The supervisor over pipes, under every shell and every level of containment that this machine has.
+
+mod support;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use rbee::{
+    scope::{CancelReason, Stop},
+    target::{
+        Captured, Closed, Command, Containment, Output, Source, Target, TargetError,
+        local::{LocalOpener, local},
+        supervisor::{Supervised, Supervision},
+    },
+    vocab::Stream,
+};
+use support::{eventually, processes_with, scope, shell, token};
+
+const SHELLS: [&str; 4] = ["dash", "bash", "busybox", "mksh"];
+const LEVELS: [(&str, Containment); 3] =
+    [("cgroup", Containment::Cgroup), ("subreaper", Containment::Subreaper), ("group", Containment::Group)];
+/// Grace plus this is what a cancel may take; the rest is room for a busy machine.
+const ROOM: Duration = Duration::from_secs(2);
+
+fn target(sh: &str, levels: &'static str) -> Supervised<LocalOpener> {
+    let shell = shell(sh).to_str().unwrap().to_owned();
+    local(Supervision { levels, shell, ..Supervision::default() })
+}
+
+/// Combinations to try: each shell with each level.
+fn matrix() -> impl Iterator<Item = (&'static str, &'static str, Containment)> {
+    let root = nix::unistd::geteuid().is_root();
+    SHELLS.into_iter().flat_map(move |sh| {
+        LEVELS.into_iter().filter(move |(level, _)| root || *level != "cgroup").map(move |(level, c)| (sh, level, c))
+    })
+}
+
+async fn output(target: &dyn Target, command: Command) -> (i32, String, String) {
+    let (scope, _events) = scope();
+    let scope = scope.within("test", Duration::from_secs(60));
+    let mut kept = Captured::default();
+    let exit = target.run(&scope, &command, &mut kept).await.unwrap();
+    (exit.status, kept.text(), String::from_utf8_lossy(&kept.stderr).into_owned())
+}
+
+#[tokio::test]
+async fn streams_and_status_come_through() {
+    for (sh, level, containment) in matrix() {
+        let target = target(sh, level);
+        let (scope, _events) = scope();
+        let mut kept = Captured::default();
+        let script = "printf 'no newline'; echo err >&2; cat; exit 3";
+        let exit = target.run(&scope, &Command::foreign("test", script), &mut kept).await.unwrap();
+        assert_eq!((exit.status, exit.containment), (3, containment), "{sh} {level}");
+        assert_eq!((kept.text().as_str(), kept.stderr.as_slice()), ("no newline", &b"err\n"[..]), "{sh} {level}");
+
+        let (status, out, _) = output(&target, Command::own("two", "printf 'a\\nb\\n'\n\necho \"it's\"\n")).await;
+        assert_eq!((status, out.as_str()), (0, "a\nb\nit's\n"), "{sh} {level}");
+        let (status, _, _) = output(&target, Command::foreign("signal", "kill -KILL $$")).await;
+        assert_eq!(status, 137, "{sh} {level}");
+        assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
+    }
+}
+
+#[tokio::test]
+async fn records_cannot_be_faked_and_a_million_lines_pass() {
+    struct Count(usize, u64);
+    #[async_trait]
+    impl Output for Count {
+        async fn chunk(&mut self, stream: Stream, bytes: &[u8]) {
+            if stream == Stream::Stdout {
+                self.0 += bytes.iter().filter(|b| **b == b'\n').count();
+                self.1 += bytes.len() as u64;
+            }
+        }
+    }
+    let target = local(Supervision::default());
+    let (scope, _events) = scope();
+    let script = "printf '\\036end 0 none\\n\\036%032d end 0 none group\\n[DONE]\\n' 0; seq 1000000; printf '\\036'";
+    let mut count = Count(0, 0);
+    let exit = target.run(&scope, &Command::foreign("seq", script), &mut count).await.unwrap();
+    assert_eq!(exit.status, 0);
+    assert_eq!(count.0, 1_000_003);
+    assert_eq!(target.close().await, Closed::Clean);
+}
+
+/// Processes that do what they can to stay: ignore TERM, detach twice, drop their environment.
+fn escapees(token: &str, keep_environment: bool) -> String {
+    let env = if keep_environment { "" } else { "env -i " };
+    format!(
+        "trap '' TERM; ( {env}setsid sh -c 'trap \"\" TERM; sh -c \"sleep {token}\" & sleep {token}' & ) ; \
+         ( ( {env}setsid sleep {token} & ) & ); sleep {token} & echo ready; while :; do sleep {token}; done"
+    )
+}
+
+struct Ready(tokio::sync::watch::Sender<bool>);
+
+#[async_trait]
+impl Output for Ready {
+    async fn chunk(&mut self, _: Stream, bytes: &[u8]) {
+        if bytes.windows(5).any(|w| w == b"ready") {
+            self.0.send_replace(true);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_leaves_nothing() {
+    for (sh, level, _) in matrix() {
+        let target = target(sh, level);
+        let token = token();
+        let (scope, _events) = scope();
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("it's scratch");
+        target.scratch(&scope, path.to_str().unwrap()).await.unwrap();
+        std::fs::create_dir_all(path.join("below")).unwrap();
+
+        let (sender, mut ready) = tokio::sync::watch::channel(false);
+        let cancel = scope.cancel().clone();
+        let killer = tokio::spawn(async move {
+            ready.wait_for(|r| *r).await.unwrap();
+            let start = Instant::now();
+            cancel.ask(CancelReason::Interrupt);
+            start
+        });
+        // Without a subreaper only the cookie finds those that detached twice.
+        let command = Command::foreign("escape", escapees(&token, level == "group"));
+        let result = target.run(&scope, &command, &mut Ready(sender)).await;
+        let asked = killer.await.unwrap();
+        let took = asked.elapsed();
+        assert_eq!(processes_with(&token), Vec::<u32>::new(), "{sh} {level}");
+        assert!(
+            matches!(result, Err(TargetError::Stopped(Stop::Cancelled(CancelReason::Interrupt)))),
+            "{sh} {level}: {result:?}"
+        );
+        assert!(took < Duration::from_millis(500) + ROOM, "{sh} {level}: {took:?}");
+        eprintln!("{sh} {level}: {took:?}");
+        assert!(path.exists(), "scratch lives as long as the target");
+        assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
+        assert!(!path.exists(), "{sh} {level}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_behind_is_ended_with_it() {
+    for (sh, level, _) in matrix() {
+        let target = target(sh, level);
+        let token = token();
+        let script = format!("( setsid sleep {token} & ) ; sleep {token} & echo done");
+        let (status, out, _) = output(&target, Command::foreign("daemon", script)).await;
+        assert_eq!((status, out.as_str()), (0, "done\n"), "{sh} {level}");
+        assert_eq!(processes_with(&token), Vec::<u32>::new(), "{sh} {level}");
+        assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_cancel_skips_the_grace() {
+    for sh in SHELLS {
+        let shell = shell(sh).to_str().unwrap().to_owned();
+        let target = local(Supervision { grace: Duration::from_secs(60), shell, ..Supervision::default() });
+        let token = token();
+        let (scope, _events) = scope();
+        let (sender, mut ready) = tokio::sync::watch::channel(false);
+        let cancel = scope.cancel().clone();
+        let mark = token.clone();
+        let killer = tokio::spawn(async move {
+            ready.wait_for(|r| *r).await.unwrap();
+            cancel.ask(CancelReason::Interrupt);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(!processes_with(&mark).is_empty(), "grace is given");
+            cancel.harden();
+            Instant::now()
+        });
+        let result = target.run(&scope, &Command::foreign("escape", escapees(&token, false)), &mut Ready(sender)).await;
+        let took = killer.await.unwrap().elapsed();
+        assert!(matches!(result, Err(TargetError::Stopped(_))), "{sh}: {result:?}");
+        assert_eq!(processes_with(&token), Vec::<u32>::new(), "{sh}");
+        assert!(took < ROOM, "{sh}: {took:?}");
+        assert_eq!(target.close().await, Closed::Clean);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_controller_is_noticed_at_once() {
+    for (sh, level, _) in matrix() {
+        let target = Arc::new(target(sh, level));
+        let token = token();
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = dir.path().join("scratch");
+        let (scope, _events) = scope();
+        target.scratch(&scope, scratch.to_str().unwrap()).await.unwrap();
+        std::fs::create_dir(&scratch).unwrap();
+        let (sender, mut ready) = tokio::sync::watch::channel(false);
+        let task = {
+            let (target, token) = (target.clone(), token.clone());
+            tokio::spawn(async move {
+                let command = Command::foreign("escape", escapees(&token, level == "group"));
+                target.run(&scope, &command, &mut Ready(sender)).await
+            })
+        };
+        ready.wait_for(|r| *r).await.unwrap();
+        // Dropping the future drops the lane: end of file, and broken pipes.
+        task.abort();
+        let _ = task.await;
+        let what = format!("{sh} {level}");
+        eventually(&what, Duration::from_millis(500) + ROOM, || processes_with(&token).is_empty()).await;
+        eventually(&what, ROOM, || !scratch.exists()).await;
+    }
+}
+
+/// A connection that can be cut so that neither end hears of it.
+mod gate {
+    use super::*;
+    use rbee::target::conduit::{Conduit, Opener};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+    pub struct Gate {
+        pub inner: LocalOpener,
+        pub open: tokio::sync::watch::Sender<bool>,
+    }
+
+    impl Gate {
+        fn through<R, W>(&self, mut from: R, mut to: W)
+        where
+            R: AsyncRead + Unpin + Send + 'static,
+            W: AsyncWrite + Unpin + Send + 'static,
+        {
+            let mut gate = self.open.subscribe();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(n @ 1..) = from.read(&mut buffer).await {
+                    if gate.wait_for(|open| *open).await.is_err() || to.write_all(&buffer[..n]).await.is_err() {
+                        break;
+                    }
+                }
+                // A cut connection says nothing: both ends stay open.
+                if !*gate.borrow() {
+                    std::mem::forget((from, to));
+                }
+            });
+        }
+    }
+
+    #[async_trait]
+    impl Opener for Gate {
+        async fn open(&self, command: &str) -> Result<Conduit, TargetError> {
+            let Conduit { stdin, stdout, stderr } = self.inner.open(command).await?;
+            let (near, far) = tokio::io::duplex(64 << 10);
+            self.through(far, stdin);
+            let (near_out, far_out) = tokio::io::duplex(64 << 10);
+            self.through(stdout, far_out);
+            let (near_err, far_err) = tokio::io::duplex(64 << 10);
+            self.through(stderr, far_err);
+            Ok(Conduit { stdin: Box::new(near), stdout: Box::new(near_out), stderr: Box::new(near_err) })
+        }
+        async fn ping(&self) -> Result<(), TargetError> {
+            Ok(())
+        }
+        async fn close(&self) {}
+    }
+}
+
+#[tokio::test]
+async fn silence_ends_everything_within_the_lease() {
+    let mut tasks = tokio::task::JoinSet::new();
+    for (sh, level, _) in matrix() {
+        tasks.spawn(silence(sh, level));
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+}
+
+async fn silence(sh: &str, level: &'static str) {
+    let what = format!("{sh} {level}");
+    let shell = shell(sh).to_str().unwrap().to_owned();
+    let lease = Duration::from_secs(5);
+    let open = tokio::sync::watch::Sender::new(true);
+    let opener = gate::Gate { inner: LocalOpener::default(), open: open.clone() };
+    let target = Supervised::new(opener, Supervision { levels: level, shell, lease, ..Supervision::default() });
+    let token = token();
+    let dir = tempfile::tempdir().unwrap();
+    let scratch = dir.path().join("scratch");
+    let (scope, _events) = scope();
+    target.scratch(&scope, scratch.to_str().unwrap()).await.unwrap();
+    std::fs::create_dir(&scratch).unwrap();
+    let (sender, mut ready) = tokio::sync::watch::channel(false);
+    let command = Command::foreign("escape", escapees(&token, level == "group"));
+    let mut listener = Ready(sender);
+    let watch = async {
+        ready.wait_for(|r| *r).await.unwrap();
+        // Beats keep it alive beyond the lease.
+        tokio::time::sleep(lease + Duration::from_secs(1)).await;
+        assert!(!processes_with(&token).is_empty(), "{what}: reaped in spite of beats");
+        open.send_replace(false);
+        let took = eventually(&what, lease + ROOM * 2, || processes_with(&token).is_empty()).await;
+        assert!(took > lease / 2, "{what}: reaped too early, after {took:?}");
+        eventually(&what, ROOM, || !scratch.exists()).await;
+    };
+    tokio::select! {
+        result = target.run(&scope, &command, &mut listener) => panic!("{what}: ended by itself: {result:?}"),
+        () = watch => {}
+    }
+}
+
+struct Bytes(u64, Duration);
+
+#[async_trait]
+impl Source for Bytes {
+    fn len(&self) -> u64 {
+        self.0
+    }
+    async fn next(&mut self) -> std::io::Result<bytes::Bytes> {
+        let n = self.0.min(64 << 10);
+        self.0 -= n;
+        tokio::time::sleep(self.1).await;
+        Ok(bytes::Bytes::from(vec![b'x'; n as usize]))
+    }
+}
+
+#[tokio::test]
+async fn a_put_file_is_whole_or_not_there() {
+    for sh in SHELLS {
+        let target = target(sh, "cgroup subreaper group");
+        let (scope, _events) = scope();
+        let dir = tempfile::tempdir().unwrap();
+        let whole = dir.path().join("it's whole");
+        target.put(&scope, whole.to_str().unwrap(), &mut Bytes(5_000_001, Duration::ZERO)).await.unwrap();
+        assert_eq!(std::fs::metadata(&whole).unwrap().len(), 5_000_001, "{sh}");
+        let kept = dir.path().join("kept");
+        std::fs::rename(&whole, &kept).unwrap();
+
+        let missing = dir.path().join("no/such/folder");
+        let error = target.put(&scope, missing.to_str().unwrap(), &mut Bytes(1, Duration::ZERO)).await.unwrap_err();
+        assert!(matches!(error, TargetError::Host(_)), "{sh}: {error:?}");
+
+        let part = dir.path().join("part");
+        let limited = scope.within("upload", Duration::from_millis(400));
+        let slow = target.put(&limited, part.to_str().unwrap(), &mut Bytes(1 << 30, Duration::from_millis(20))).await;
+        assert!(matches!(slow, Err(TargetError::Stopped(Stop::TimedOut { .. }))), "{sh}: {slow:?}");
+        assert!(!part.exists(), "{sh}: a half file stayed");
+        assert_eq!(processes_with(part.to_str().unwrap()), Vec::<u32>::new(), "{sh}");
+
+        assert_eq!(target.close().await, Closed::Clean, "{sh}");
+        assert!(kept.exists());
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_takes_too_long_says_its_limit_and_the_target_goes_on() {
+    let target = local(Supervision::default());
+    let (scope, _events) = scope();
+    let short = scope.within("probe", Duration::from_millis(200));
+    let error = target.run(&short, &Command::own("probe", "sleep 1000"), &mut Captured::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "probe took longer than 0.2s");
+    let (status, out, _) = output(&target, Command::own("after", "echo still here")).await;
+    assert_eq!((status, out.as_str()), (0, "still here\n"));
+    assert_eq!(target.close().await, Closed::Clean);
+}
+
+#[tokio::test]
+async fn several_commands_run_side_by_side() {
+    let target = Arc::new(local(Supervision::default()));
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..8)
+        .map(|i| {
+            let target = target.clone();
+            tokio::spawn(async move { output(&*target, Command::foreign("one", format!("sleep 1; echo {i}"))).await })
+        })
+        .collect();
+    for (i, task) in tasks.into_iter().enumerate() {
+        assert_eq!(task.await.unwrap().1, format!("{i}\n"));
+    }
+    assert!(start.elapsed() < Duration::from_secs(6), "not side by side: {:?}", start.elapsed());
+    assert_eq!(target.close().await, Closed::Clean);
+}
