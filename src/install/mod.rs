@@ -1,0 +1,235 @@
+//! Puts a program where it belongs, all at once, and takes it away again.
+//!
+//! # Theory of operation
+//! A program arrives as a hidden *part* beside its final path (see [`crate::transfer`]). It is made executable, run
+//! once, and only then renamed; the manifest follows in the same script. What was there before goes to the store as a
+//! hard link first, so that a rollback needs nothing from anywhere else. Whatever stops this in the middle leaves
+//! either the old program or the new one: a program whose digest is not its manifest's is simply installed again.
+
+mod layout;
+mod lock;
+mod scripts;
+
+pub use layout::Layout;
+pub use lock::{LockError, lock};
+
+use crate::{
+    scope::Scope,
+    target::{Captured, Command, Target, TargetError},
+    transfer::{self, TransferError, digest_script, parse_digest},
+    vocab::{Digest, Manifest, Reason, WorkerId, text::sh_join},
+    wire,
+};
+
+/// Why an installation, a rollback or a removal did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error("cannot write to {dir}: {words}")]
+    Directory { dir: String, words: String },
+    #[error("{command} ended with status {status}: {words}")]
+    DoesNotRun { command: String, status: i32, words: String },
+    #[error("cannot put {path} in place: {words}")]
+    Activate { path: String, words: String },
+    #[error("there is no earlier version of {0} to go back to")]
+    NoPrevious(WorkerId),
+    #[error("the kept version of {worker} is damaged: {what}")]
+    Damaged { worker: WorkerId, what: String },
+    #[error("{path} is not the file that was installed (sha256 {got} instead of {want})")]
+    Foreign { path: String, want: String, got: String },
+    #[error("cannot write a manifest: {0}")]
+    Manifest(String),
+}
+
+impl InstallError {
+    /// The reason to report; `None` where the phase decides.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Target(error) | Self::Transfer(TransferError::Target(error)) => error.reason(),
+            Self::Transfer(TransferError::Digest { .. }) | Self::DoesNotRun { .. } => Some(Reason::Verify),
+            Self::Transfer(_) => Some(Reason::Transfer),
+            _ => None,
+        }
+    }
+
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::DoesNotRun { status: 126, .. } => Some("is the install directory on a filesystem mounted noexec?"),
+            Self::Foreign { .. } => Some("move it away, or say --force to remove it all the same"),
+            Self::Directory { words, .. } if words.contains("space") => Some("free some space there and run again"),
+            _ => None,
+        }
+    }
+}
+
+/// Makes the folders that an installation writes to; the first write of a run on a host.
+///
+/// # Errors
+/// With the host's own words.
+pub async fn prepare(scope: &Scope, target: &dyn Target, layout: &Layout) -> Result<(), InstallError> {
+    let mut said = Captured::default();
+    let script = scripts::prepare(layout);
+    let exit = target.run(scope, &Command::own("prepare", script), &mut said).await?;
+    if exit.status == 0 {
+        return Ok(());
+    }
+    Err(InstallError::Directory { dir: layout.bin.clone(), words: said.last_words() })
+}
+
+/// How the one run that proves a program is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The recipe says how it answers: status 0.
+    Answers,
+    /// Nothing is known of its arguments: that it starts at all.
+    Starts,
+}
+
+/// Makes the part executable and runs it once; the words that it says.
+///
+/// # Errors
+/// [`InstallError::DoesNotRun`] with the program's last words.
+pub async fn prove(
+    scope: &Scope,
+    target: &dyn Target,
+    part: &str,
+    name: &str,
+    arguments: &[String],
+    proof: Proof,
+) -> Result<String, InstallError> {
+    let call = sh_join(std::iter::once(part).chain(arguments.iter().map(String::as_str)));
+    let script = format!("chmod 0755 {} && exec {call}", crate::vocab::text::sh_quote(part));
+    let mut said = Captured::default();
+    let exit = target.run(scope, &Command::foreign("first run", script), &mut said).await?;
+    let ok = match proof {
+        Proof::Answers => exit.status == 0,
+        Proof::Starts => exit.status < 126,
+    };
+    if ok {
+        return Ok(said.text().lines().next().unwrap_or_default().to_owned());
+    }
+    let command = sh_join(std::iter::once(name).chain(arguments.iter().map(String::as_str)));
+    let words = match said.last_words() {
+        words if words.is_empty() => "it said nothing".to_owned(),
+        words => words.replace(part, name),
+    };
+    Err(InstallError::DoesNotRun { command, status: exit.status, words })
+}
+
+/// Renames the part to its final path and writes the manifest; keeps what was there.
+///
+/// `old` is what the host has there now, if anything: its own manifest, or one made up for a program that was found.
+///
+/// # Errors
+/// With the host's own words; the old program is still there then.
+pub async fn activate(
+    scope: &Scope,
+    target: &dyn Target,
+    layout: &Layout,
+    part: &str,
+    new: &Manifest,
+    old: Option<&Manifest>,
+) -> Result<(), InstallError> {
+    let text = |manifest: &Manifest| {
+        wire::manifest::write(manifest).map_err(|error| InstallError::Manifest(error.to_string()))
+    };
+    let old_text = old.map(text).transpose()?;
+    let staged = layout.manifest_part(&new.worker, &new.run);
+    target.scratch(scope, &staged).await?;
+    let keep = old.zip(old_text.as_deref());
+    let script = scripts::activate(layout, part, &staged, new, &text(new)?, keep);
+    let mut said = Captured::default();
+    let exit = target.run(scope, &Command::own("activate", script), &mut said).await?;
+    if exit.status == 0 {
+        return Ok(());
+    }
+    Err(InstallError::Activate { path: new.path.clone(), words: said.last_words() })
+}
+
+/// Puts the kept version back; the one that was current is kept in its stead.
+///
+/// # Errors
+/// [`InstallError::NoPrevious`], or as [`prove`] and [`activate`]; the current program stays then.
+pub async fn rollback(
+    scope: &Scope,
+    target: &dyn Target,
+    layout: &Layout,
+    current: &Manifest,
+    run: &str,
+    now: &str,
+) -> Result<Manifest, InstallError> {
+    let Some(previous) = current.previous else { return Err(InstallError::NoPrevious(current.worker.clone())) };
+    let damaged = |what: String| InstallError::Damaged { worker: current.worker.clone(), what };
+    let kept = layout.kept(&previous, &current.path);
+    let mut said = Captured::default();
+    let command = Command::own("kept manifest", scripts::read_kept(layout, &previous, &current.worker));
+    if target.run(scope, &command, &mut said).await?.status != 0 {
+        return Err(InstallError::NoPrevious(current.worker.clone()));
+    }
+    let mut old = wire::manifest::read(&said.text()).map_err(|error| damaged(error.to_string()))?;
+    if old.digest != previous || old.path != current.path || old.worker != current.worker {
+        return Err(damaged("its manifest speaks of another program".into()));
+    }
+    let part = layout.part(&current.path, run);
+    match transfer::copy(scope, target, &kept, &part, previous).await {
+        Err(TransferError::Digest { got, .. }) => return Err(damaged(format!("its sha256 is {got}"))),
+        other => other?,
+    }
+    prove(scope, target, &part, crate::install::scripts::base(&current.path), &["--version".into()], Proof::Starts)
+        .await?;
+    old.previous = Some(current.digest);
+    run.clone_into(&mut old.run);
+    now.clone_into(&mut old.installed_at);
+    activate(scope, target, layout, &part, &old, Some(current)).await?;
+    Ok(old)
+}
+
+/// Removes program, manifest and kept version.
+///
+/// # Errors
+/// [`InstallError::Foreign`] when the file is no longer the one that was installed, unless `force`.
+pub async fn remove(
+    scope: &Scope,
+    target: &dyn Target,
+    layout: &Layout,
+    manifest: &Manifest,
+    found: Option<Digest>,
+    force: bool,
+) -> Result<(), InstallError> {
+    if let Some(got) = found
+        && got != manifest.digest
+        && !force
+    {
+        return Err(InstallError::Foreign {
+            path: manifest.path.clone(),
+            want: manifest.digest.short(),
+            got: got.short(),
+        });
+    }
+    let mut said = Captured::default();
+    let exit = target.run(scope, &Command::own("remove", scripts::remove(layout, manifest)), &mut said).await?;
+    if exit.status == 0 {
+        return Ok(());
+    }
+    Err(InstallError::Activate { path: manifest.path.clone(), words: said.last_words() })
+}
+
+/// The digests of files on the host, in the order of `paths`; `None` for one that is not there.
+///
+/// # Errors
+/// The host has no tool for it.
+pub async fn digests(scope: &Scope, target: &dyn Target, paths: &[&str]) -> Result<Vec<Option<Digest>>, InstallError> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut said = Captured::default();
+    let exit = target.run(scope, &Command::own("sha256", digest_script(paths)), &mut said).await?;
+    let found: Vec<_> = said.text().lines().map(parse_digest).collect();
+    if exit.status == 69 || found.len() != paths.len() {
+        return Err(TransferError::Host(said.last_words()).into());
+    }
+    Ok(found)
+}

@@ -1,0 +1,89 @@
+//! What is sent to a host to install, as text: POSIX sh, quoted, pinned by goldens.
+
+use super::Layout;
+use crate::vocab::{Digest, Manifest, WorkerId, text::sh_quote};
+
+/// The last component of a path.
+pub fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Makes the folders and proves that a file can be made in the bin folder; sweeps what a power loss left there.
+pub fn prepare(layout: &Layout) -> String {
+    let (bin, installed) = (sh_quote(&layout.bin), layout.installed());
+    let installed = sh_quote(&installed);
+    format!(
+        "mkdir -p -- {bin} {installed} || exit\n\
+         t={bin}/.rbee-$$; (umask 077; : >\"$t\") || exit; rm -f -- \"$t\"\n\
+         find {bin} {installed} -maxdepth 1 -name '.*.[0-9]*-[0-9]*-*' -type f -mmin +1440 -exec rm -f -- {{}} + 2>/dev/null; :\n"
+    )
+}
+
+/// Keeps the old program, renames the new one into place, then its manifest.
+pub fn activate(
+    layout: &Layout,
+    part: &str,
+    staged: &str,
+    new: &Manifest,
+    new_text: &str,
+    old: Option<(&Manifest, &str)>,
+) -> String {
+    let path = sh_quote(&new.path);
+    let mut script = format!("set -e; umask 022\nprintf %s {} >{}\n", sh_quote(new_text), sh_quote(staged));
+    if let Some((old, old_text)) = old.filter(|(old, _)| old.digest != new.digest) {
+        let (store, kept) = (layout.store(&old.digest), layout.kept(&old.digest, &old.path));
+        let manifest = layout.kept_manifest(&old.digest, &old.worker);
+        let (kept, from) = (sh_quote(&kept), sh_quote(&old.path));
+        script.push_str(&format!(
+            "mkdir -p -- {store}\nrm -f -- {kept}\nln -- {from} {kept} 2>/dev/null || cp -p -- {from} {kept}\n\
+             printf %s {text} >{manifest}\n",
+            store = sh_quote(&store),
+            text = sh_quote(old_text),
+            manifest = sh_quote(&manifest),
+        ));
+    }
+    script.push_str(&format!(
+        "mv -f -- {} {path}\nmv -f -- {} {}\n",
+        sh_quote(part),
+        sh_quote(staged),
+        sh_quote(&layout.manifest(&new.worker)),
+    ));
+    // One earlier version is kept, not a history.
+    if let Some((old, _)) = old
+        && let Some(older) = old.previous
+        && Some(older) != new.previous
+    {
+        script.push_str(&forget(layout, &older, &old.worker, &old.path));
+    }
+    script
+}
+
+/// Prints the manifest of a kept version.
+pub fn read_kept(layout: &Layout, digest: &Digest, worker: &WorkerId) -> String {
+    let (manifest, store) = (layout.kept_manifest(digest, worker), layout.store(digest));
+    format!("[ -d {} ] && cat <{}", sh_quote(&store), sh_quote(&manifest))
+}
+
+/// Removes the program first, so that a manifest without a program is the worst that can be left.
+pub fn remove(layout: &Layout, manifest: &Manifest) -> String {
+    let mut script = format!(
+        "set -e\nrm -f -- {}\nrm -f -- {}\n",
+        sh_quote(&manifest.path),
+        sh_quote(&layout.manifest(&manifest.worker)),
+    );
+    if let Some(previous) = &manifest.previous {
+        script.push_str(&forget(layout, previous, &manifest.worker, &manifest.path));
+    }
+    script
+}
+
+fn forget(layout: &Layout, digest: &Digest, worker: &WorkerId, path: &str) -> String {
+    let (kept, manifest, store) =
+        (layout.kept(digest, path), layout.kept_manifest(digest, worker), layout.store(digest));
+    format!(
+        "rm -f -- {} {}\nrmdir -- {} 2>/dev/null || :\n",
+        sh_quote(&kept),
+        sh_quote(&manifest),
+        sh_quote(&store)
+    )
+}

@@ -1,0 +1,70 @@
+//! Beside, verify, then rename: how a file comes to a host without ever being half there.
+//!
+//! A transfer ends with a *part*: a hidden file beside its destination, complete and with the right sha256, that the
+//! host's supervisor removes unless somebody renames it.
+
+mod digest;
+mod source;
+
+pub use digest::{digest_of, digest_script, file_digest, parse_digest};
+pub use source::FileSource;
+
+use crate::{
+    scope::Scope,
+    target::{Captured, Command, Source, Target, TargetError},
+    vocab::{Digest, text::sh_quote},
+};
+
+/// Why a part could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("cannot read {path}: {error}")]
+    Read { path: String, error: std::io::Error },
+    #[error("{path} on the host has sha256 {got}, not {want}")]
+    Digest { path: String, want: Digest, got: Digest },
+    #[error("{0}")]
+    Host(String),
+}
+
+/// Sends `source` to the new file `part` and proves that it arrived whole.
+///
+/// # Errors
+/// As [`TransferError`]; nothing stays behind.
+pub async fn upload(
+    scope: &Scope,
+    target: &dyn Target,
+    part: &str,
+    source: &mut dyn Source,
+    want: Digest,
+) -> Result<(), TransferError> {
+    target.put(scope, part, source).await?;
+    verify(scope, target, part, want).await
+}
+
+/// Copies a file on the host to the new file `part` and proves that the copy is whole.
+///
+/// # Errors
+/// As [`TransferError`]; nothing stays behind.
+pub async fn copy(
+    scope: &Scope,
+    target: &dyn Target,
+    from: &str,
+    part: &str,
+    want: Digest,
+) -> Result<(), TransferError> {
+    target.scratch(scope, part).await?;
+    let script = format!("umask 077; set -C; cat <{} >{}", sh_quote(from), sh_quote(part));
+    let mut said = Captured::default();
+    let exit = target.run(scope, &Command::own("copy", script), &mut said).await?;
+    if exit.status != 0 {
+        return Err(TransferError::Host(format!("cannot copy to {part}: {}", said.last_words())));
+    }
+    verify(scope, target, part, want).await
+}
+
+async fn verify(scope: &Scope, target: &dyn Target, path: &str, want: Digest) -> Result<(), TransferError> {
+    let got = digest_of(scope, target, path).await?;
+    if got == want { Ok(()) } else { Err(TransferError::Digest { path: path.to_owned(), want, got }) }
+}
