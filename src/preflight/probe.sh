@@ -1,6 +1,6 @@
 # Looks at a host and changes nothing on it: creates, modifies and removes no file.
 #
-# Prints records, one a line, fields parted by tabs, and last the record `end`. Whatever may be slow or may hang runs
+# Prints records, one a line, fields parted by tabs: first `probe 1`, last `end`. Whatever may be slow or may hang runs
 # as a job beside the others, announced by `ask NAME` and closed by `did NAME`; a watchdog ends what is left of them
 # after $limit seconds. Programs never write records: their output is captured and looked through here.
 #
@@ -42,6 +42,9 @@ rec() {
     done
     put "$record"
 }
+
+# What a login shell's rc files print comes before this, and does not count.
+rec probe 1
 
 # -- the watchdog -----------------------------------------------------------------------------------------------
 
