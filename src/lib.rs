@@ -2,6 +2,8 @@
 //!
 //! Floors from bottom to top, each importing only what stands below it: see ARCHITECTURE.md.
 
+pub mod preflight;
 pub mod scope;
 pub mod target;
 pub mod vocab;
+pub mod wire;

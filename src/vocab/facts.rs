@@ -35,6 +35,25 @@ pub struct Facts {
     /// By the plain name of the tool ("cargo", "c++", "sha256").
     pub tools: BTreeMap<String, Tool>,
     pub installed: Vec<super::Manifest>,
+    /// The files that the manifests speak of, as they are.
+    pub programs: Vec<Program>,
+    /// First line of the lock of a run that changes, or changed, this host.
+    pub lock: Option<String>,
+    /// What was asked and did not answer in time ("nvidia-smi"): absent from the rest for that reason only.
+    pub silent: Vec<String>,
+    /// What the probe found odd, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A program that a manifest names, as the host has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    pub path: String,
+    pub symlink: bool,
+    /// Bytes, links followed; `None` when there is no such file.
+    pub size: Option<u64>,
+    /// Seconds since 1970.
+    pub modified: Option<u64>,
 }
 
 /// Absolute folders on a host.
@@ -46,6 +65,12 @@ pub struct HostDirs {
     pub state: String,
     /// `$XDG_DATA_HOME/rbee`
     pub data: String,
+    /// `~/.local/bin`
+    pub user_bin: String,
+    /// `/usr/local/bin`, or `$RBEE_PREFIX/bin` where that is set.
+    pub system_bin: String,
+    /// `/usr/local/share/rbee`, under the same prefix.
+    pub system_data: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -189,6 +214,11 @@ pub struct Tool {
 }
 
 impl Facts {
+    /// What is now at the path that a manifest names.
+    pub fn program(&self, path: &str) -> Option<&Program> {
+        self.programs.iter().find(|p| p.path == path)
+    }
+
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.get(name)
     }

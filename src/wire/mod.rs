@@ -1,0 +1,3 @@
+//! Versioned forms of what leaves the process.
+
+pub mod manifest;
