@@ -4,6 +4,7 @@
 //! function of them.
 
 pub mod artifact;
+pub mod duration;
 pub mod event;
 pub mod facts;
 pub mod host;
@@ -14,6 +15,7 @@ pub mod settings;
 pub mod text;
 
 pub use artifact::{Artifact, BuildKey, Digest, Manifest};
+pub use duration::parse_duration;
 pub use event::{CancelStage, Event, EventKind, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit};
 pub use facts::Facts;
 pub use host::{Host, Route};
