@@ -156,8 +156,7 @@ pub async fn spawn_detached<S: AsRef<OsStr>>(
     unsafe {
         command.pre_exec(|| Ok(setsid().map(drop)?));
     }
-    let mut child =
-        command.spawn().map_err(|source| SandboxError::Start { exe: exe.to_owned(), source })?;
+    let mut child = command.spawn().map_err(|source| SandboxError::Start { exe: exe.to_owned(), source })?;
     let deadline = Instant::now() + limit;
     loop {
         match status(&dir)? {

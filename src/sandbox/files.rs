@@ -57,7 +57,8 @@ fn ssh_config(dir: &Path, prefix: &str, user: &str, hosts: &[Listed]) -> String 
 fn known_hosts(dir: &Path, hosts: &[Listed]) -> Result<String, SandboxError> {
     let mut text = String::new();
     for Listed { name, port, key } in hosts {
-        let key = key.to_openssh().map_err(|e| SandboxError::Key { path: layout::host(dir, name), why: e.to_string() })?;
+        let key =
+            key.to_openssh().map_err(|e| SandboxError::Key { path: layout::host(dir, name), why: e.to_string() })?;
         let _ = writeln!(text, "[127.0.0.1]:{port} {key}");
     }
     Ok(text)

@@ -133,10 +133,12 @@ impl State {
                 true
             }
             None => match folder.map(Spill::create) {
-                Some(Ok(mut spill)) => spill.append(data) && {
-                    self.spill = Some(spill);
-                    true
-                },
+                Some(Ok(mut spill)) => {
+                    spill.append(data) && {
+                        self.spill = Some(spill);
+                        true
+                    }
+                }
                 // Without a file there is only the wait.
                 Some(Err(_)) | None => false,
             },

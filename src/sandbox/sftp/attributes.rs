@@ -1,14 +1,14 @@
 //! What is known and set about a file.
 
 use std::{
-    fs::{File, Metadata, Permissions},
+    fs::{Metadata, Permissions},
     io,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     time::{Duration, SystemTime},
 };
 
-use russh_sftp::protocol::FileAttributes;
+use russh_sftp::protocol::{File, FileAttributes};
 
 /// The mode has the kind of file in it: the library's own conversion takes a device for a link.
 pub(super) fn of(file: &Metadata) -> FileAttributes {
@@ -25,6 +25,15 @@ pub(super) fn of(file: &Metadata) -> FileAttributes {
     }
 }
 
+/// A line of a listing: the name with what is known, links marked as the library does not.
+pub(super) fn entry(name: String, file: &Metadata) -> File {
+    let mut entry = File::new(name, of(file));
+    if file.is_symlink() {
+        entry.longname.replace_range(..1, "l");
+    }
+    entry
+}
+
 /// Sets what is given on the file at `path`, links followed.
 pub(super) fn set(path: &Path, wanted: &FileAttributes) -> io::Result<()> {
     if let Some(size) = wanted.size {
@@ -38,7 +47,8 @@ pub(super) fn set(path: &Path, wanted: &FileAttributes) -> io::Result<()> {
     }
     if wanted.atime.is_some() || wanted.mtime.is_some() {
         // Needs no permission to read or write the file, unlike File::set_times after an open.
-        let spec = |at: Option<u32>| nix::sys::time::TimeSpec::from_duration(Duration::from_secs(at.unwrap_or(0).into()));
+        let spec =
+            |at: Option<u32>| nix::sys::time::TimeSpec::from_duration(Duration::from_secs(at.unwrap_or(0).into()));
         nix::sys::stat::utimensat(
             nix::fcntl::AT_FDCWD,
             path,
@@ -51,7 +61,7 @@ pub(super) fn set(path: &Path, wanted: &FileAttributes) -> io::Result<()> {
 }
 
 /// Sets what is given on an open file.
-pub(super) fn set_open(file: &File, wanted: &FileAttributes) -> io::Result<()> {
+pub(super) fn set_open(file: &std::fs::File, wanted: &FileAttributes) -> io::Result<()> {
     if let Some(size) = wanted.size {
         file.set_len(size)?;
     }

@@ -188,7 +188,7 @@ impl Files {
             let entry = entry?;
             // What vanished meanwhile is not there; a name that is not UTF-8 cannot be asked for through the library.
             if let (Ok(found), Ok(name)) = (entry.metadata(), entry.file_name().into_string()) {
-                files.push(Entry::new(name, attributes::of(&found)));
+                files.push(attributes::entry(name, &found));
             }
         }
         if files.is_empty() {
