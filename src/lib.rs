@@ -4,6 +4,7 @@
 
 pub mod inventory;
 pub mod preflight;
+pub mod sandbox;
 pub mod scope;
 pub mod target;
 pub mod vocab;
