@@ -3,10 +3,12 @@
 //! Floors from bottom to top, each importing only what stands below it: see ARCHITECTURE.md.
 
 pub mod catalog;
+pub mod install;
 pub mod inventory;
 pub mod preflight;
 pub mod sandbox;
 pub mod scope;
 pub mod target;
+pub mod transfer;
 pub mod vocab;
 pub mod wire;
