@@ -2,7 +2,9 @@
 //!
 //! Floors from bottom to top, each importing only what stands below it: see ARCHITECTURE.md.
 
+pub mod build;
 pub mod catalog;
+pub mod recipe;
 pub mod scope;
 pub mod target;
 pub mod vocab;
