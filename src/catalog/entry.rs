@@ -32,13 +32,17 @@ const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
 const TEXT_BYTES: usize = 1000;
 const LIST_ITEMS: usize = 64;
 
-/// Reads an entry; `file` is what errors call it, `id` what the worker is called when the entry does not say.
+/// Reads an entry; `file` is what errors call it, `id` is asked for when the entry does not say its own.
 ///
 /// An empty text is an entry of nothing but defaults: any machine, on its CPU.
 ///
 /// # Errors
 /// [`CatalogError::Entry`] with the line of the first thing that is wrong or unknown.
-pub fn parse_entry(file: &str, text: &str, id: &WorkerId) -> Result<WorkerMeta, CatalogError> {
+pub fn parse_entry(
+    file: &str,
+    text: &str,
+    id: impl FnOnce() -> Result<WorkerId, CatalogError>,
+) -> Result<WorkerMeta, CatalogError> {
     let reader = Reader { file, text };
     let document = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -52,7 +56,7 @@ pub fn parse_entry(file: &str, text: &str, id: &WorkerId) -> Result<WorkerMeta, 
             let said = reader.string(value)?;
             WorkerId::new(&said).map_err(|error| reader.wrong(value.span().start, error.to_string()))?
         }
-        None => id.clone(),
+        None => id()?,
     };
     let accelerator = match table.at("accelerator") {
         Some(value) => {
@@ -242,7 +246,7 @@ mod tests {
 
     fn read(text: &str) -> Result<WorkerMeta, String> {
         let id = WorkerId::new("my-worker-cuda").unwrap();
-        parse_entry("x/worker.toml", text, &id).map_err(|error| error.to_string())
+        parse_entry("x/worker.toml", text, || Ok(id)).map_err(|error| error.to_string())
     }
 
     #[test]

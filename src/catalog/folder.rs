@@ -11,7 +11,7 @@ use super::CatalogError;
 use crate::vocab::recipe::RecipeFile;
 
 const FILES: usize = 2000;
-const BYTES: u64 = 64 << 20;
+const BYTES: u64 = 64_000_000;
 const DEPTH: usize = 16;
 const PATH_BYTES: usize = 512;
 
@@ -171,7 +171,7 @@ mod tests {
         let large = folder();
         // A hole: nothing is written, and nothing beyond the bound is read.
         File::create(large.path().join("hole")).unwrap().set_len(1 << 40).unwrap();
-        assert!(read_folder(large.path()).unwrap_err().to_string().contains("67 MB"));
+        assert!(read_folder(large.path()).unwrap_err().to_string().contains("64.0 MB"));
         assert!(matches!(read_text(large.path(), "hole", 10), Err(CatalogError::TooLarge { .. })));
     }
 }

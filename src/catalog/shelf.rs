@@ -164,7 +164,8 @@ impl Slot {
 fn built_in(folder: &'static Dir<'static>) -> Result<Slot, CatalogError> {
     let text = |name: &str| folder.get_file(folder.path().join(name)).and_then(|file| file.contents_utf8());
     let name = folder.path().display().to_string();
-    let entry = parse_entry(&format!("{name}/worker.toml"), text("worker.toml").unwrap_or(""), &WorkerId::new(&name)?)?;
+    let id = || Ok(WorkerId::new(&name)?);
+    let entry = parse_entry(&format!("{name}/worker.toml"), text("worker.toml").unwrap_or(""), id)?;
     let info = text(".SRCINFO").map(parse_srcinfo).unwrap_or_default();
     let listed = Listed { worker: entry, version: info.version, origin: "built in".to_owned() };
     Ok(Slot { listed, place: Place::BuiltIn(folder) })
@@ -219,10 +220,10 @@ fn on_disk(folder: &Path, in_catalog: bool) -> Result<Slot, CatalogError> {
     }
     let info = read_text(&folder, ".SRCINFO", TEXT_BYTES)?.map(|text| parse_srcinfo(&text)).unwrap_or_default();
     let entry = read_text(&folder, "worker.toml", TEXT_BYTES)?;
-    let id = default_id(&folder, &info, in_catalog)?;
     let file = folder.join("worker.toml");
-    let worker = parse_entry(&file.display().to_string(), entry.as_deref().unwrap_or(""), &id)?;
-    if in_catalog && worker.id != id {
+    let id = || default_id(&folder, &info, in_catalog);
+    let worker = parse_entry(&file.display().to_string(), entry.as_deref().unwrap_or(""), id)?;
+    if in_catalog && folder.file_name() != Some(worker.id.as_str().as_ref()) {
         let why = format!("its id {:?} is not the folder's name", worker.id.as_str());
         return Err(CatalogError::Refused { path: file, why });
     }

@@ -1,0 +1,117 @@
+//! The one program that a recipe made, measured where it lies.
+
+use super::BuildError;
+use crate::{
+    recipe::path_line,
+    vocab::{Digest, Phase, text::printable},
+};
+
+/// A program that was built and packaged, still in the work folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The file name it is to be installed under.
+    pub program: String,
+    /// Absolute path on the target.
+    pub path: String,
+    pub size: u64,
+    pub digest: Digest,
+    pub version: String,
+}
+
+const NAMES_SHOWN: usize = 5;
+
+/// Takes the records of the package phase, version and executables, and demands that there is one program.
+pub(super) fn only_program(records: &[String]) -> Result<(String, String), BuildError> {
+    let failed = |text: String| BuildError::failed(Phase::Package, text);
+    let [version, files @ ..] = records else {
+        return Err(failed("package() left no result".to_owned()));
+    };
+    let file = match files {
+        [file] => file,
+        [] => return Err(failed("package() installed no executable file".to_owned())),
+        many => {
+            let mut names: Vec<_> = many.iter().map(|name| printable(name).into_owned()).collect();
+            names.sort();
+            let more = names.len().saturating_sub(NAMES_SHOWN);
+            names.truncate(NAMES_SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            return Err(failed(format!(
+                "package() installed {} executable files, and a worker is one: {}{more}",
+                many.len(),
+                names.join(", ")
+            )));
+        }
+    };
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+._-@".contains(&byte);
+    if name.is_empty() || name.len() > 100 || name.starts_with(['-', '.']) || !name.bytes().all(plain) {
+        let name = printable(name).chars().take(100).collect::<String>();
+        return Err(failed(format!("package() installed {name:?}, which is no name for a program")));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+._~".contains(&byte);
+    if version.is_empty() || version.len() > 64 || !version.bytes().all(plain) {
+        return Err(failed(format!("the version {:?} is not usable", printable(version))));
+    }
+    Ok((version.clone(), file.clone()))
+}
+
+/// Prints size and sha256 of the file `$program`, whatever tool is there.
+pub(super) fn measure_script(path: &[String], quoted_program: &str) -> String {
+    format!(
+        "{}program={quoted_program}\n\
+         [ -f \"$program\" ] && [ ! -L \"$program\" ] || exit 3\n\
+         wc -c <\"$program\" || exit 4\n\
+         if command -v sha256sum >/dev/null 2>&1; then sha256sum <\"$program\"\n\
+         elif command -v shasum >/dev/null 2>&1; then shasum -a 256 <\"$program\"\n\
+         elif command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r <\"$program\"\n\
+         else exit 5; fi\n",
+        path_line(path)
+    )
+}
+
+/// Reads what [`measure_script`] printed.
+pub(super) fn parse_measure(text: &str) -> Option<(u64, Digest)> {
+    let mut words = text.split_whitespace();
+    let size = words.next()?.parse().ok()?;
+    let digest = Digest::parse(words.next()?).ok()?;
+    Some((size, digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(records: &[&str]) -> Result<(String, String), String> {
+        let records: Vec<_> = records.iter().map(|record| (*record).to_owned()).collect();
+        only_program(&records).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn there_is_one_program_with_a_name() {
+        assert_eq!(judged(&["1.0", "usr/bin/x"]), Ok(("1.0".into(), "usr/bin/x".into())));
+        for (records, said) in [
+            (&[] as &[&str], "package() left no result"),
+            (&["1.0"], "package() installed no executable file"),
+            (&["1.0", "b", "a"], "package() installed 2 executable files, and a worker is one: a, b"),
+            (&["1", "7", "6", "5", "4", "3", "2", "1"], ": 1, 2, 3, 4, 5 and 2 more"),
+            (&["1.0", "usr/bin/-rf"], "\"-rf\", which is no name for a program"),
+            (&["1.0", "usr/bin/.x"], "no name"),
+            (&["1.0", "usr/bin/a\nb"], "no name"),
+            (&["1.0", "a", "\u{1b}[2J"], "a, \u{fffd}[2J"),
+            (&["1 0", "x"], "version \"1 0\""),
+        ] {
+            let error = judged(records).unwrap_err();
+            assert!(error.contains(said), "{records:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn size_and_digest_are_read_from_every_tool() {
+        let hex = "a".repeat(64);
+        for tail in ["  -", " *stdin", ""] {
+            assert_eq!(parse_measure(&format!("     12\n{hex}{tail}\n")).unwrap().0, 12);
+        }
+        assert_eq!(parse_measure("12\nnonsense"), None);
+        assert_eq!(parse_measure(""), None);
+    }
+}

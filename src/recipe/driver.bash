@@ -1,0 +1,512 @@
+#!/usr/bin/env bash
+# Runs one phase of a recipe: bash driver.bash eval|fetch|build|package WORK
+#
+#   WORK/recipe/   the recipe's folder ($startdir)        WORK/src/        $srcdir
+#   WORK/pkg/      $pkgdir is below it                    WORK/result/     what the phase has to tell
+#
+# A phase tells by writing records that end in NUL to WORK/result/PHASE, the last one being "end"; what is printed is
+# for people and means nothing. A phase without its file has not come to its end, whatever its status says.
+#
+# Runs on bash 3.2 as well: no associative arrays, no mapfile, no ${x@Q}, no ${x,,}, no `local -`. Names of a recipe
+# and of this file live in one shell, so everything here starts with _rbee_.
+
+exec </dev/null
+umask 022
+unset BASH_ENV ENV CDPATH GLOBIGNORE GREP_OPTIONS POSIXLY_CORRECT
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_NAMESPACE GIT_PREFIX
+# Not exported, even if the environment has such names.
+unset srcdir pkgdir startdir CARCH pkgname pkgbase pkgver pkgrel epoch arch source options noextract
+
+_rbee_phase=$1
+_rbee_work=$2
+_rbee_result=$_rbee_work/result
+_rbee_path=$PATH
+
+# --- telling ---------------------------------------------------------------------------------------------------------
+
+_rbee_tell() {
+  builtin printf '%s\0' "$@" end >|"$_rbee_result/$_rbee_phase"
+}
+
+_rbee_fail() {
+  # Only the first one counts: what fails after it fails because of it.
+  if [ ! -f "$_rbee_result/$_rbee_phase.error" ]; then
+    builtin printf '%s' "$1" >|"$_rbee_result/$_rbee_phase.error"
+  fi
+  builtin exit 1
+}
+
+# The function that runs now, for the one who finds no result.
+_rbee_at() {
+  builtin printf '%s' "$1" >|"$_rbee_result/$_rbee_phase.at"
+}
+
+_rbee_talk() {
+  builtin printf '==> %s\n' "$1" >&2
+}
+
+_rbee_have() {
+  PATH=$_rbee_path builtin type -P "$1" >/dev/null 2>&1
+}
+
+# --- evaluating ------------------------------------------------------------------------------------------------------
+
+_rbee_source() {
+  _rbee_at PKGBUILD
+  builtin cd -- "$startdir" || _rbee_fail "cannot enter the recipe's folder"
+  builtin shopt -u extglob
+  if ! builtin source "$startdir/PKGBUILD"; then
+    _rbee_fail "PKGBUILD ended with an error when it was read"
+  fi
+  builtin shopt -s extglob
+  unset IFS
+}
+
+_rbee_check() {
+  local found= entry
+  if [ -z "${pkgname[0]}" ]; then
+    _rbee_fail "PKGBUILD has no pkgname"
+  elif [ "${#pkgname[@]}" -gt 1 ]; then
+    _rbee_fail "PKGBUILD makes ${#pkgname[@]} packages; a worker's recipe makes one"
+  elif [[ ! ${pkgname[0]} =~ ^[A-Za-z0-9@_+][A-Za-z0-9@._+-]*$ ]]; then
+    _rbee_fail "pkgname '${pkgname[0]}' may only have letters, digits and @._+-"
+  elif [[ -z $pkgver || $pkgver = *[/:[:space:]-]* ]]; then
+    _rbee_fail "pkgver '$pkgver' is empty or has one of '/', ':', '-' and white space"
+  elif ! declare -F package >/dev/null && ! declare -F "package_${pkgname[0]}" >/dev/null; then
+    _rbee_fail "PKGBUILD has no package() function"
+  fi
+  for entry in "${arch[@]}"; do
+    if [ "$entry" = any ] || [ "$entry" = "$CARCH" ]; then
+      found=1
+    fi
+  done
+  if [ -z "$found" ]; then
+    _rbee_fail "PKGBUILD is for ${arch[*]:-no architecture}, and this is $CARCH"
+  fi
+}
+
+# Writes NAME, the number of values, and the values.
+_rbee_dump() {
+  local name=$1 values
+  builtin eval "values=(\"\${$name[@]}\")"
+  builtin printf '%s\0' "$name" "${#values[@]}" "${values[@]}"
+}
+
+_rbee_eval() {
+  local name
+  {
+    for name in pkgbase pkgname pkgver pkgrel epoch pkgdesc url arch license depends makedepends options noextract \
+      source "source_$CARCH" sha256sums "sha256sums_$CARCH"; do
+      _rbee_dump "$name"
+    done
+    local functions=()
+    while IFS= builtin read -r name; do
+      name=${name##* }
+      case $name in
+        _rbee_*) ;;
+        *) functions+=("$name") ;;
+      esac
+    done < <(declare -F)
+    builtin printf '%s\0' functions "${#functions[@]}" "${functions[@]}" end
+  } >|"$_rbee_result/$_rbee_phase"
+}
+
+# --- running a function ----------------------------------------------------------------------------------------------
+
+_rbee_trap() {
+  local status=$1 where=
+  # In a subshell only its end is told; whoever waits for it decides.
+  if [ "$BASH_SUBSHELL" -gt "$_rbee_depth" ]; then
+    builtin exit "$status"
+  fi
+  # Bash 3.2 counts lines from the start of the function.
+  if [ "${BASH_VERSINFO[0]}" -ge 4 ] && [ "${BASH_SOURCE[1]}" = "$startdir/PKGBUILD" ]; then
+    where=" (PKGBUILD line ${BASH_LINENO[0]})"
+  fi
+  _rbee_fail "$_rbee_function() failed with status $status$where"
+}
+
+# What runs a recipe's function has no plain local names: the function would see them, and set them.
+_rbee_run() {
+  local _rbee_options
+  _rbee_function=$1
+  _rbee_depth=$BASH_SUBSHELL
+  _rbee_at "$1()"
+  _rbee_options=$(builtin shopt -p; builtin shopt -p -o)
+  builtin cd -- "$srcdir" || _rbee_fail "cannot enter \$srcdir"
+  builtin set -o errexit -o errtrace
+  builtin trap '_rbee_trap "$?"' ERR
+  "$1"
+  builtin trap - ERR
+  builtin set +o errexit +o errtrace
+  builtin eval "$_rbee_options"
+}
+
+# Runs pkgver() and, if it says something new, writes that into the recipe, from where package reads it again.
+_rbee_pkgver() {
+  local _rbee_said _rbee_line _rbee_tail _rbee_text=
+  _rbee_at 'pkgver()'
+  _rbee_said=$(_rbee_run pkgver)
+  if [ $? -ne 0 ]; then
+    _rbee_fail "pkgver() failed"
+  fi
+  if [[ -z $_rbee_said || $_rbee_said = *[/:[:space:]-]* ]]; then
+    _rbee_fail "pkgver() said '$_rbee_said', which is empty or has one of '/', ':', '-' and white space"
+  fi
+  if [ "$_rbee_said" = "$pkgver" ]; then
+    return 0
+  fi
+  while IFS= builtin read -r _rbee_line || [ -n "$_rbee_line" ]; do
+    _rbee_tail=
+    case $_rbee_line in
+      pkgver=*' '*) _rbee_tail=" ${_rbee_line#* }" _rbee_line="pkgver=$_rbee_said" ;;
+      pkgver=*) _rbee_line="pkgver=$_rbee_said" ;;
+      pkgrel=*' '*) _rbee_tail=" ${_rbee_line#* }" _rbee_line=pkgrel=1 ;;
+      pkgrel=*) _rbee_line=pkgrel=1 ;;
+    esac
+    _rbee_text+=$_rbee_line$_rbee_tail$'\n'
+  done <"$startdir/PKGBUILD"
+  builtin printf '%s' "$_rbee_text" >|"$startdir/PKGBUILD"
+  _rbee_source
+}
+
+# --- fetching --------------------------------------------------------------------------------------------------------
+
+# Prints the digest of a file; fails when no tool knows the algorithm.
+_rbee_digest() {
+  local algorithm=$1 file=$2 said=
+  if _rbee_have "${algorithm}sum"; then
+    said=$(command "${algorithm}sum" <"$file") || return 1
+  elif [ "$algorithm" != b2 ] && [ "$algorithm" != md5 ] && _rbee_have shasum; then
+    said=$(command shasum -a "${algorithm#sha}" <"$file") || return 1
+  elif _rbee_have openssl; then
+    case $algorithm in
+      b2) algorithm=blake2b512 ;;
+    esac
+    said=$(command openssl dgst -r "-$algorithm" <"$file") || return 1
+  else
+    return 1
+  fi
+  builtin printf '%s' "${said%%[ *]*}"
+}
+
+# Checks the arrays of checksums against the sources in number; _rbee_any tells whether there is one at all.
+_rbee_count_sums() {
+  local suffix=$1 count=$2 algorithm name values covered=
+  for algorithm in ck md5 sha1 sha224 sha256 sha384 sha512 b2; do
+    name=${algorithm}sums$suffix
+    builtin eval "values=(\"\${$name[@]}\")"
+    if [ "${#values[@]}" -gt 0 ]; then
+      covered=1
+      if [ "${#values[@]}" -ne "$count" ]; then
+        _rbee_fail "$name and source$suffix differ in length: ${#values[@]} and $count"
+      fi
+    fi
+  done
+  if [ "$count" -gt 0 ] && [ -z "$covered" ]; then
+    _rbee_fail "source$suffix has no checksums; add sha256sums$suffix"
+  fi
+}
+
+_rbee_verify() {
+  local suffix=$1 index=$2 shown=$3 file=$4 algorithm name values want got
+  for algorithm in ck md5 sha1 sha224 sha256 sha384 sha512 b2; do
+    name=${algorithm}sums$suffix
+    builtin eval "values=(\"\${$name[@]}\")"
+    want=${values[$index]}
+    if [ "${#values[@]}" -eq 0 ] || [ "$want" = SKIP ]; then
+      continue
+    fi
+    if [ -z "$file" ]; then
+      _rbee_fail "$name: the checksum of a git source ($shown) is not supported; write SKIP and pin a commit"
+    fi
+    got=$(_rbee_digest "$algorithm" "$file") || _rbee_fail "no tool here knows ${algorithm}, which $name needs"
+    want=$(builtin printf '%s' "$want" | command tr 'A-F' 'a-f')
+    if [ "$want" != "$got" ]; then
+      _rbee_fail "checksum of $shown does not match: want $want, got $got"
+    fi
+  done
+}
+
+# A URL without the name and password that it may carry.
+_rbee_shown() {
+  local rest=${1#*://}
+  case $rest in
+    *@*) builtin printf '%s' "${1%%://*}://${rest#*@}" ;;
+    *) builtin printf '%s' "$1" ;;
+  esac
+}
+
+# Is it an archive, by its first bytes and not by its name?
+_rbee_is_archive() {
+  local magic
+  magic=$(command od -An -tx1 -N6 <"$1" | command tr -d ' \n')
+  case $magic in
+    1f8b* | fd377a585a00 | 425a68* | 28b52ffd* | 504b0304*) return 0 ;;
+  esac
+  [ "$(command dd if="$1" bs=1 skip=257 count=5 2>/dev/null | command tr -d '\0')" = ustar ]
+}
+
+_rbee_local() {
+  local suffix=$1 index=$2 name=$3 path=$4 entry
+  case /$path/ in
+    //* | */../* | */./*) _rbee_fail "source $path leads out of the recipe's folder" ;;
+  esac
+  if [ ! -f "$startdir/$path" ]; then
+    _rbee_fail "source $path is not in the recipe's folder"
+  fi
+  _rbee_verify "$suffix" "$index" "$path" "$startdir/$path"
+  command ln -sf -- "$startdir/$path" "$srcdir/$name" || _rbee_fail "cannot put $path into \$srcdir"
+  for entry in "${noextract[@]}"; do
+    if [ "$entry" = "$name" ]; then
+      return 0
+    fi
+  done
+  if _rbee_is_archive "$startdir/$path"; then
+    _rbee_talk "extracting $path"
+    if _rbee_have bsdtar; then
+      command bsdtar -xf "$startdir/$path" -C "$srcdir"
+    elif [ "$(command dd if="$startdir/$path" bs=1 count=2 2>/dev/null)" = PK ] && _rbee_have unzip; then
+      command unzip -q -o "$startdir/$path" -d "$srcdir"
+    else
+      command tar -xf "$startdir/$path" -C "$srcdir"
+    fi || _rbee_fail "cannot extract $path; name it in noextract if it is no archive"
+  fi
+}
+
+_rbee_git() {
+  local suffix=$1 index=$2 name=$3 url=$4 fragment= kind= ref= allow depth shown commit dir wanted
+  case $url in
+    *'#'*) fragment=${url#*#} url=${url%%#*} ;;
+  esac
+  url=${url#git+}
+  shown=$(_rbee_shown "$url")
+  case $url in
+    *\?signed) _rbee_fail "source $shown: signed commits are not supported" ;;
+    https://*) allow=https ;;
+    http://*) allow=http:https ;;
+    ssh://*) allow=ssh ;;
+    git://*) allow=git ;;
+    file://*) allow=file ;;
+    *) _rbee_fail "source $shown: git over this protocol is not supported" ;;
+  esac
+  case $fragment in
+    '') ;;
+    tag=?* | branch=?* | commit=?*) kind=${fragment%%=*} ref=${fragment#*=} ;;
+    *) _rbee_fail "source $shown: '#$fragment' is none of #tag=, #branch= and #commit=" ;;
+  esac
+  case $ref in
+    -* | *[[:space:]:^~?*\\[]* | *..*) _rbee_fail "source $shown: '$ref' is no name of a $kind" ;;
+  esac
+  if [ "$kind" = commit ] && [[ ! $ref =~ ^[0-9a-fA-F]{7,64}$ ]]; then
+    _rbee_fail "source $shown: '$ref' is no commit"
+  fi
+  _rbee_verify "$suffix" "$index" "$shown" ''
+  _rbee_have git || _rbee_fail "no git here, which the source $shown needs"
+
+  export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_ALLOW_PROTOCOL=$allow
+  if [ -z "$GIT_SSH_COMMAND" ]; then
+    export GIT_SSH_COMMAND='ssh -oBatchMode=yes'
+  fi
+  # A recipe that counts commits or describes them needs them all.
+  depth=--depth=1
+  if declare -F pkgver >/dev/null; then
+    depth=--tags
+  fi
+  dir=$srcdir/$name
+  _rbee_talk "fetching $shown${kind:+ ($kind $ref)}"
+  command git init -q "$dir" && command git -C "$dir" remote add origin "$url" || _rbee_fail "git cannot make $name"
+  case $kind in
+    tag) wanted="+refs/tags/$ref:refs/tags/$ref" ;;
+    branch) wanted="+refs/heads/$ref:refs/remotes/origin/$ref" ;;
+    commit) wanted=$ref ;;
+    *) wanted=HEAD ;;
+  esac
+  if [ "$kind" = commit ]; then
+    # Not every server hands out single commits, and none knows short names.
+    if [ "$depth" = --tags ] || [ "${#ref}" -lt 40 ] || ! command git -C "$dir" fetch -q "$depth" origin "$wanted"; then
+      command git -C "$dir" fetch -q --tags origin '+refs/heads/*:refs/remotes/origin/*' ||
+        _rbee_fail "cannot fetch $shown"
+    fi
+    wanted=$ref
+  else
+    command git -C "$dir" fetch -q "$depth" origin "$wanted" || _rbee_fail "cannot fetch ${kind:+$kind $ref of }$shown"
+    case $kind in
+      tag) wanted=refs/tags/$ref ;;
+      *) wanted=FETCH_HEAD ;;
+    esac
+    # With --tags, the head that was asked for is not the only one fetched.
+    if [ "$kind" = branch ]; then
+      wanted=refs/remotes/origin/$ref
+    fi
+  fi
+  commit=$(command git -C "$dir" rev-parse -q --verify "$wanted^{commit}") ||
+    _rbee_fail "source $shown has no ${kind:-head}${ref:+ $ref}"
+  command git -C "$dir" checkout -q --force --no-track -B makepkg "$commit" || _rbee_fail "git cannot check out $name"
+  _rbee_pins+=("$name" "$commit")
+}
+
+_rbee_fetch_all() {
+  local suffix=$1 entries entry index name url
+  builtin eval "entries=(\"\${source$suffix[@]}\")"
+  _rbee_count_sums "$suffix" "${#entries[@]}"
+  for ((index = 0; index < ${#entries[@]}; index++)); do
+    entry=${entries[$index]}
+    url=$entry name=
+    case $entry in
+      *::*) name=${entry%%::*} url=${entry#*::} ;;
+    esac
+    if [ -z "$name" ]; then
+      name=${url%%#*} name=${name%%\?*} name=${name%/} name=${name##*/}
+      case $url in
+        git+* | git://*) name=${name%.git} ;;
+      esac
+    fi
+    case $name in
+      '' | . | .. | -* | */*) _rbee_fail "source $(_rbee_shown "$entry") has no usable name" ;;
+    esac
+    case $url in
+      git+* | git://*) _rbee_git "$suffix" "$index" "$name" "$url" ;;
+      http://* | https://* | ftp://*) _rbee_fail "source $(_rbee_shown "$url"): downloads are not supported yet" ;;
+      *://*) _rbee_fail "source $(_rbee_shown "$url"): this protocol is not supported" ;;
+      *) _rbee_local "$suffix" "$index" "$name" "$url" ;;
+    esac
+  done
+}
+
+# --- the phases ------------------------------------------------------------------------------------------------------
+
+_rbee_option() {
+  local entry
+  for entry in "${options[@]}"; do
+    if [ "$entry" = "$1" ]; then
+      return 0
+    fi
+  done
+  return 1
+}
+
+# The exported variables that build leaves are the only ones that package gets.
+_rbee_keep_exports() {
+  local name
+  for name in $(builtin compgen -e); do
+    case $name in
+      PWD | OLDPWD | SHLVL | _ | SHELLOPTS | BASHOPTS | BASH_*) ;;
+      *) builtin printf '%s\0' "$name=${!name}" ;;
+    esac
+  done >|"$_rbee_work/exports"
+}
+
+_rbee_load_exports() {
+  local pair
+  if [ -f "$_rbee_work/exports" ]; then
+    while IFS= builtin read -r -d '' pair; do
+      export "$pair" 2>/dev/null
+    done <"$_rbee_work/exports"
+  fi
+}
+
+_rbee_environment() {
+  local os
+  os=$(uname -s)
+  case $os in
+    Darwin) CHOST=$CARCH-apple-darwin ;;
+    *) CHOST=$CARCH-pc-linux-gnu ;;
+  esac
+  if _rbee_option '!makeflags'; then
+    unset MAKEFLAGS
+  else
+    MAKEFLAGS=-j$_rbee_jobs
+  fi
+  if _rbee_option '!buildflags'; then
+    unset CPPFLAGS CFLAGS CXXFLAGS LDFLAGS RUSTFLAGS
+  fi
+  export CHOST CMAKE_BUILD_PARALLEL_LEVEL=$_rbee_jobs CARGO_BUILD_JOBS=$_rbee_jobs
+  if [ -n "$MAKEFLAGS" ]; then
+    export MAKEFLAGS
+  fi
+}
+
+_rbee_package() {
+  local _rbee_name=package _rbee_file _rbee_files
+  if declare -F "package_${pkgname[0]}" >/dev/null; then
+    _rbee_name=package_${pkgname[0]}
+  fi
+  command rm -rf -- "$_rbee_work/pkg"
+  command mkdir -p -- "$pkgdir" || _rbee_fail "cannot make \$pkgdir"
+  _rbee_run "$_rbee_name"
+  unset IFS
+  _rbee_at "$_rbee_name()"
+  builtin cd -- "$_rbee_work/pkg" || _rbee_fail "$_rbee_name() removed \$pkgdir"
+  _rbee_files=()
+  while IFS= builtin read -r -d '' _rbee_file; do
+    _rbee_files+=("${_rbee_file#./}")
+  done < <(command find . -type f \( -perm -100 -o -perm -010 -o -perm -001 \) -print0)
+  _rbee_tell "$pkgver" "${_rbee_files[@]}"
+}
+
+# Left by the one who staged the recipe: CARCH, _rbee_jobs and the host's own environment.
+builtin source "$_rbee_work/environment" || exit 1
+_rbee_path=$PATH
+startdir=$_rbee_work/recipe
+srcdir=$_rbee_work/src
+command mkdir -p -- "$srcdir" "$_rbee_result" || exit 1
+command rm -f -- "$_rbee_result/$_rbee_phase" "$_rbee_result/$_rbee_phase.error" "$_rbee_result/$_rbee_phase.at"
+if [ "${BASH_VERSINFO[0]}" -lt 3 ] || { [ "${BASH_VERSINFO[0]}" -eq 3 ] && [ "${BASH_VERSINFO[1]}" -lt 2 ]; }; then
+  _rbee_fail "bash $BASH_VERSION is too old: recipes need 3.2"
+fi
+# One moment for all phases; see reproducible-builds.org.
+if [ -z "$SOURCE_DATE_EPOCH" ]; then
+  if [ ! -f "$_rbee_work/epoch" ]; then
+    command date +%s >"$_rbee_work/epoch"
+  fi
+  IFS= read -r SOURCE_DATE_EPOCH <"$_rbee_work/epoch"
+fi
+export SOURCE_DATE_EPOCH
+
+case $_rbee_phase in
+  eval)
+    _rbee_source
+    _rbee_eval
+    ;;
+  fetch)
+    _rbee_pins=()
+    _rbee_source
+    _rbee_check
+    _rbee_at 'fetching'
+    _rbee_fetch_all ''
+    _rbee_fetch_all "_$CARCH"
+    _rbee_tell "${_rbee_pins[@]}"
+    ;;
+  build)
+    _rbee_source
+    _rbee_check
+    if declare -F prepare >/dev/null; then
+      _rbee_talk 'prepare()'
+      _rbee_run prepare
+    fi
+    if declare -F pkgver >/dev/null; then
+      _rbee_pkgver
+    fi
+    pkgdir=$_rbee_work/pkg/${pkgname[0]}
+    _rbee_environment
+    if declare -F build >/dev/null; then
+      _rbee_talk 'build()'
+      _rbee_run build
+    fi
+    unset IFS
+    _rbee_keep_exports
+    _rbee_tell
+    ;;
+  package)
+    _rbee_load_exports
+    _rbee_source
+    _rbee_check
+    pkgdir=$_rbee_work/pkg/${pkgname[0]}
+    _rbee_talk 'package()'
+    _rbee_package
+    ;;
+  *)
+    _rbee_fail "no such phase: $_rbee_phase"
+    ;;
+esac
