@@ -11,11 +11,13 @@ mod emit;
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 pub use cancel::{Cancel, CancelReason};
 pub use emit::{Emitter, EventReceiver, events};
+use tokio::sync::watch;
 
 use crate::vocab::{EventKind, HostName, Level, Phase};
 
@@ -43,12 +45,36 @@ pub enum Stop {
 pub struct Scope {
     cancel: Cancel,
     deadline: Option<Deadline>,
+    alarm: Option<Alarm>,
     emitter: Emitter,
+}
+
+/// Ends one step whose limit is not known beforehand: a build that no longer progresses.
+#[derive(Debug, Clone)]
+pub struct Alarm(Arc<watch::Sender<Option<Stop>>>);
+
+impl Alarm {
+    /// Ends the step; only the first time counts.
+    pub fn ring(&self, stop: Stop) {
+        self.0.send_if_modified(|now| now.is_none() && now.replace(stop).is_none());
+    }
+
+    async fn rung(&self) -> Stop {
+        let mut state = self.0.subscribe();
+        loop {
+            if let Some(stop) = state.borrow_and_update().clone() {
+                return stop;
+            }
+            if state.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
 }
 
 impl Scope {
     pub fn new(cancel: Cancel, emitter: Emitter) -> Self {
-        Self { cancel, deadline: None, emitter }
+        Self { cancel, deadline: None, alarm: None, emitter }
     }
 
     pub fn cancel(&self) -> &Cancel {
@@ -82,6 +108,12 @@ impl Scope {
         }
     }
 
+    /// A scope that an alarm can end, too.
+    pub fn with_alarm(&self) -> (Self, Alarm) {
+        let alarm = Alarm(Arc::new(watch::Sender::new(None)));
+        (Self { alarm: Some(alarm.clone()), ..self.clone() }, alarm)
+    }
+
     /// Waits for `step`, for cancel and for the deadline.
     ///
     /// # Errors
@@ -105,10 +137,17 @@ impl Scope {
                 None => std::future::pending().await,
             }
         };
+        let rung = async {
+            match &self.alarm {
+                Some(alarm) => alarm.rung().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             reason = self.cancel.cancelled() => Stop::Cancelled(reason),
             stop = late => stop,
+            stop = rung => stop,
         }
     }
 

@@ -61,7 +61,7 @@ pub enum Reason {
     Verify,
     /// A new version was put back to the old one.
     RolledBack,
-    /// The connection went away in the middle.
+    /// The connection went away in the middle; the host cleans up by itself, and nobody here saw it.
     Lost,
     /// Another run holds the host.
     Locked,
@@ -157,7 +157,7 @@ pub fn exit_code<'a>(
     for (outcome, reason) in hosts {
         total += 1;
         bug |= reason == Some(Reason::Internal);
-        unconfirmed |= reason == Some(Reason::Unconfirmed);
+        unconfirmed |= matches!(reason, Some(Reason::Unconfirmed | Reason::Lost));
         match outcome {
             Outcome::Failed => failed += 1,
             Outcome::Refused => refused += 1,
