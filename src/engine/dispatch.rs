@@ -1,0 +1,190 @@
+//! Gives every host its task, and folds what became of them into one summary.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{Failure, Finding, Fleet, Request, job, local_build::LocalBuilds};
+use crate::{
+    catalog::Catalog,
+    scope::{CancelReason, Scope},
+    vocab::{
+        EventKind, Facts, Host, HostName, HostReport, HostSummary, Outcome, Reason, Settings, Summary,
+        outcome::{Stopped, exit_code},
+    },
+};
+
+/// Everything that the hosts of one run share.
+pub struct Run {
+    pub settings: Settings,
+    pub fleet: Arc<dyn Fleet>,
+    pub catalog: Catalog,
+    pub request: Request,
+    /// As many failed hosts end the run.
+    pub max_fail: Option<usize>,
+    /// One refused host refuses all.
+    pub all_or_nothing: bool,
+    /// What this machine is, where it may have to build.
+    pub controller: Option<Facts>,
+    pub local_builds: LocalBuilds,
+    /// "user@machine": what a host's lock is told.
+    pub who: String,
+}
+
+/// How a run ended, and what its hosts said.
+#[derive(Debug)]
+pub struct Conclusion {
+    pub summary: Summary,
+    pub findings: BTreeMap<HostName, Vec<Finding>>,
+}
+
+/// Runs the request on every host and waits for all of them.
+pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusion {
+    let start = Instant::now();
+    scope.events().emit(EventKind::RunStarted {
+        verb: run.request.verb().to_owned(),
+        hosts: hosts.iter().map(|host| host.name.clone()).collect(),
+    });
+    let forks = Arc::new(Semaphore::new(run.settings.forks.max(1)));
+    let gate = Arc::new(Gate::new(run.all_or_nothing, hosts.len()));
+    let failed = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    let mut names = BTreeMap::new();
+    for (index, host) in hosts.iter().cloned().enumerate() {
+        let (scope, run, forks, gate, failed) =
+            (scope.for_host(&host.name), run.clone(), forks.clone(), gate.clone(), failed.clone());
+        let handle = tasks.spawn(async move {
+            let start = Instant::now();
+            let ticket = Ticket { gate, passed: AtomicBool::new(false) };
+            let permit = scope.race(forks.acquire()).await;
+            let (mut report, findings) = match permit {
+                Ok(_permit) => job::run(&scope, &run, &host, &ticket).await,
+                Err(stop) => {
+                    let failure = Failure { error: format!("{stop} before it started"), ..stop.into() };
+                    (failure.report(), Vec::new())
+                }
+            };
+            ticket.pass(!report.outcome.is_ok());
+            report.elapsed = start.elapsed();
+            if matches!(report.outcome, Outcome::Failed | Outcome::Refused | Outcome::Unreachable) {
+                let now = failed.fetch_add(1, Ordering::Relaxed) + 1;
+                if run.max_fail.is_some_and(|most| now >= most) {
+                    scope.cancel().ask(CancelReason::Sibling);
+                }
+            }
+            scope.events().emit(EventKind::HostFinished(report.clone()));
+            (index, report, findings)
+        });
+        names.insert(handle.id(), index);
+    }
+    let mut reports: Vec<Option<HostReport>> = vec![None; hosts.len()];
+    let mut findings = BTreeMap::new();
+    while let Some(done) = tasks.join_next_with_id().await {
+        match done {
+            Ok((_, (index, report, found))) => {
+                reports[index] = Some(report);
+                findings.insert(hosts[index].name.clone(), found);
+            }
+            Err(error) => {
+                if let Some(index) = names.get(&error.id()) {
+                    let mut report = HostReport::of(Outcome::Failed);
+                    report.reason = Some(Reason::Internal);
+                    report.error = Some(format!("a bug in rbee: {error}"));
+                    scope.for_host(&hosts[*index].name).events().emit(EventKind::HostFinished(report.clone()));
+                    reports[*index] = Some(report);
+                }
+            }
+        }
+    }
+    let doubt = run.local_builds.close().await;
+    let mut summaries: Vec<HostSummary> = hosts
+        .iter()
+        .zip(reports)
+        .filter_map(|(host, report)| Some(HostSummary { host: host.name.clone(), report: report? }))
+        .collect();
+    if let Some(doubt) = doubt {
+        let report = HostReport {
+            reason: Some(Reason::Unconfirmed),
+            error: Some(doubt),
+            ..HostReport::of(Outcome::Failed)
+        };
+        summaries.push(HostSummary { host: HostName::local(), report });
+    }
+    let stopped = scope.cancel().reason().and_then(|reason| match reason {
+        CancelReason::Interrupt | CancelReason::Client => Some(Stopped::Interrupted),
+        CancelReason::Terminate => Some(Stopped::Terminated),
+        CancelReason::Deadline => Some(Stopped::Deadline),
+        CancelReason::Sibling => None,
+    });
+    // A cancel that came when all was done already changes nothing about how it ended.
+    let all_ok = summaries.iter().all(|s| s.report.outcome.is_ok());
+    let stopped = stopped.filter(|_| !all_ok);
+    let exit = exit_code(summaries.iter().map(|s| (s.report.outcome, s.report.reason)), stopped);
+    let summary = Summary { exit, elapsed: start.elapsed(), hosts: summaries };
+    scope.events().emit(EventKind::Summary(summary.clone()));
+    Conclusion { summary, findings }
+}
+
+/// Where `--all-or-nothing` waits until every host has passed preflight, or one has not.
+struct Gate {
+    closed: bool,
+    waiting: AtomicUsize,
+    failed: AtomicUsize,
+    open: tokio::sync::Notify,
+}
+
+/// One host's way through the gate. A host that ends before it was there, by a bug even, does not hold up the others.
+pub struct Ticket {
+    gate: Arc<Gate>,
+    passed: AtomicBool,
+}
+
+impl Gate {
+    fn new(closed: bool, hosts: usize) -> Self {
+        Self { closed, waiting: AtomicUsize::new(hosts), failed: AtomicUsize::new(0), open: tokio::sync::Notify::new() }
+    }
+}
+
+impl Ticket {
+    fn pass(&self, failed: bool) {
+        if self.passed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.gate.failed.fetch_add(usize::from(failed), Ordering::SeqCst);
+        self.gate.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.gate.open.notify_waiters();
+    }
+
+    /// Waits for the others; false when one of them did not pass.
+    pub async fn wait(&self) -> bool {
+        if !self.gate.closed {
+            return true;
+        }
+        self.pass(false);
+        loop {
+            let woken = self.gate.open.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            if self.gate.failed.load(Ordering::SeqCst) > 0 {
+                return false;
+            }
+            if self.gate.waiting.load(Ordering::SeqCst) == 0 {
+                return true;
+            }
+            woken.await;
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.pass(true);
+    }
+}

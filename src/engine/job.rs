@@ -1,0 +1,173 @@
+//! One host's part of a run: connect, do what is asked, close, report.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query,
+};
+use crate::{
+    preflight,
+    scope::Scope,
+    target::{Closed, Command, Target, output::EventLines, supervisor::say_containment},
+    vocab::{EventKind, Facts, Host, HostReport, Level, Outcome, Phase, Reason},
+};
+
+/// What a host's job has to show when it went well.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub changed: bool,
+    pub words: Vec<String>,
+    pub hint: Option<String>,
+}
+
+impl Done {
+    pub fn unchanged(words: impl Into<String>) -> Self {
+        Self { words: vec![words.into()], ..Self::default() }
+    }
+
+    pub fn changed(words: impl Into<String>) -> Self {
+        Self { changed: true, ..Self::unchanged(words) }
+    }
+
+    /// This and then that.
+    pub fn and(mut self, other: Self) -> Self {
+        self.changed |= other.changed;
+        self.words.extend(other.words);
+        self.hint = self.hint.or(other.hint);
+        self
+    }
+}
+
+/// Runs the host's job to its end, whatever that is; nothing of it is left on the host then, or the report says so.
+pub async fn run(scope: &Scope, run: &Run, host: &Host, ticket: &Ticket) -> (HostReport, Vec<Finding>) {
+    scope.events().emit(EventKind::HostStarted);
+    let mut findings = Vec::new();
+    let started = Instant::now();
+    let connected = phase(scope, Phase::Connect, None, |scope| async move {
+        run.fleet.connect(&scope, host).await.map_err(Failure::from)
+    })
+    .await;
+    let target = match connected {
+        Ok(target) => target,
+        Err(failure) => return (unreachable(host, failure), findings),
+    };
+    let result = work(scope, run, host, &target, ticket, started, &mut findings).await;
+    let closed = target.close().await;
+    let mut report = match result {
+        Ok(done) => HostReport {
+            done: done.words,
+            hint: done.hint,
+            ..HostReport::of(if done.changed { Outcome::Changed } else { Outcome::Unchanged })
+        },
+        Err(failure) => failure.report(),
+    };
+    if let Closed::Unconfirmed(what) = closed {
+        let doubt = format!("cleanup unconfirmed: {what}");
+        match &mut report.error {
+            // It says so already.
+            Some(_) if matches!(report.reason, Some(Reason::Unconfirmed | Reason::Lost)) => {}
+            Some(error) => *error = format!("{error}; {doubt}"),
+            None => report.error = Some(doubt),
+        }
+        if report.outcome.is_ok() {
+            report.outcome = Outcome::Failed;
+        }
+        report.reason = Some(Reason::Unconfirmed);
+        report.hint.get_or_insert_with(|| {
+            format!("the host ends what is left by itself within {} s", run.settings.limits.lease.as_secs())
+        });
+    }
+    (report, findings)
+}
+
+/// What an attempt to connect that failed means for this host.
+fn unreachable(host: &Host, failure: Failure) -> HostReport {
+    let mut report = failure.report();
+    if host.optional && report.outcome == Outcome::Unreachable {
+        report.outcome = Outcome::Skipped;
+        report.reason = Some(Reason::Optional);
+    }
+    report
+}
+
+async fn work(
+    scope: &Scope,
+    run: &Run,
+    host: &Host,
+    target: &Arc<dyn Target>,
+    ticket: &Ticket,
+    started: Instant,
+    findings: &mut Vec<Finding>,
+) -> Result<Done, Failure> {
+    let short = Some(run.settings.limits.short);
+    let target = &**target;
+    match &run.request {
+        Request::Ping => {
+            phase(scope, Phase::Run, short, |scope| async move { query::ping(&scope, target, started).await })
+                .await
+                .map(|finding| {
+                    let words = finding.words();
+                    findings.push(finding);
+                    Done::unchanged(words)
+                })
+        }
+        Request::Exec { script } => phase(scope, Phase::Run, None, |scope| exec(scope, target, script)).await,
+        Request::Status => {
+            let facts = facts(scope, run, target).await?;
+            let status = phase(scope, Phase::Verify, None, |scope| async move {
+                query::status(&scope, target, &facts).await
+            })
+            .await?;
+            let words = status.words();
+            findings.push(status);
+            Ok(Done::unchanged(words))
+        }
+        Request::Check(request) => {
+            let facts = facts(scope, run, target).await?;
+            let (finding, failure) = query::check(run, host, request, facts);
+            let words = finding.words();
+            findings.push(finding);
+            match failure {
+                Some(failure) => Err(failure),
+                None => Ok(Done::unchanged(words)),
+            }
+        }
+        Request::Install(request) => {
+            let facts = facts(scope, run, target).await?;
+            install::install(scope, run, host, target, &facts, request, ticket, findings).await
+        }
+        Request::Rollback { worker } => {
+            let facts = facts(scope, run, target).await?;
+            install::rollback(scope, run, target, &facts, worker.as_ref()).await
+        }
+        Request::Remove { worker, force } => {
+            let facts = facts(scope, run, target).await?;
+            install::remove(scope, run, target, &facts, worker, *force).await
+        }
+    }
+}
+
+async fn facts(scope: &Scope, run: &Run, target: &dyn Target) -> Result<Facts, Failure> {
+    let limit = Some(run.settings.limits.short);
+    phase(scope, Phase::Preflight, limit, |scope| async move {
+        let facts = preflight::probe(&scope, target).await?;
+        for name in &facts.silent {
+            scope.notice(Level::Warning, format!("{name} did not answer in time and is taken as absent"), None);
+        }
+        Ok(facts)
+    })
+    .await
+}
+
+/// Runs the user's command; its status decides.
+async fn exec(scope: Scope, target: &dyn Target, script: &str) -> Result<Done, Failure> {
+    let mut output = EventLines::new(&scope);
+    let result = target.run(&scope, &Command::foreign("command", script), &mut output).await;
+    output.finish().await;
+    let exit = result?;
+    say_containment(&scope, exit.containment);
+    match exit.status {
+        0 => Ok(Done::changed("status 0")),
+        status => Err(Failure::new(format!("the command ended with status {status}")).because(Some(Reason::Status))),
+    }
+}

@@ -1,0 +1,82 @@
+//! Builds on this machine, each recipe once for all hosts that it is good for, one at a time.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use tokio::sync::Mutex;
+
+use super::{Failure, install::build_in, plan::WorkerPlan};
+use crate::{
+    build::Built,
+    scope::Scope,
+    target::{Closed, Target},
+    vocab::{BuildKey, Facts, Limits, RecipeMeta},
+};
+
+/// Results so far, failed ones too: what failed for one host is not tried again for the next.
+#[derive(Default)]
+pub struct LocalBuilds {
+    state: Mutex<State>,
+    /// A folder of this run's own; its builds' folders are registered as scratch one by one.
+    dir: PathBuf,
+}
+
+#[derive(Default)]
+struct State {
+    target: Option<Arc<dyn Target>>,
+    built: HashMap<BuildKey, Result<Built, Failure>>,
+}
+
+impl LocalBuilds {
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, ..Self::default() }
+    }
+
+    /// The program that a recipe makes here; waits for its turn.
+    ///
+    /// # Errors
+    /// As the build.
+    pub async fn get(
+        &self,
+        scope: &Scope,
+        plan: &WorkerPlan,
+        recipe: &RecipeMeta,
+        facts: &Facts,
+        limits: &Limits,
+    ) -> Result<Built, Failure> {
+        let mut state = scope.race(self.state.lock()).await?;
+        if let Some(done) = state.built.get(&plan.key) {
+            return done.clone();
+        }
+        let target = match &state.target {
+            Some(target) => target.clone(),
+            None => {
+                let supervision = crate::target::supervisor::Supervision {
+                    grace: limits.grace,
+                    lease: limits.lease,
+                    ..Default::default()
+                };
+                let target: Arc<dyn Target> = Arc::new(crate::target::local::local(supervision));
+                state.target = Some(target.clone());
+                target
+            }
+        };
+        let work = self.dir.join(&plan.key.to_string()[..16]);
+        let work = work.to_str().ok_or_else(|| Failure::new("the cache folder's path is not UTF-8"))?.to_owned();
+        let here = scope.for_host(&crate::vocab::HostName::local());
+        let result = build_in(&here, &*target, recipe, facts, &Default::default(), plan, &work, limits).await;
+        // A cancel says nothing about the recipe.
+        if scope.check().is_ok() {
+            state.built.insert(plan.key, result.clone());
+        }
+        result
+    }
+
+    /// Removes what was built; `Some` when that could not be confirmed.
+    pub async fn close(&self) -> Option<String> {
+        let target = self.state.lock().await.target.take()?;
+        match target.close().await {
+            Closed::Clean => None,
+            Closed::Unconfirmed(what) => Some(format!("cleanup unconfirmed: {what}")),
+        }
+    }
+}

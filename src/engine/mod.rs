@@ -1,0 +1,25 @@
+//! One pipeline: plan (pure; it is also the dry run), phases per host, dispatch over hosts.
+//!
+//! # Theory of operation
+//! A front door makes a [`Request`] and a [`Run`]. [`dispatch`] gives every selected host a task; a task connects,
+//! runs the request's phases one after the other and closes its target, which is where the host confirms that nothing
+//! is left. What a phase decides is decided by pure functions of facts and request ([`plan`]); what it waits for, it
+//! waits for through its scope. A failure stops its own host only.
+
+pub mod dispatch;
+mod failure;
+mod fleet;
+mod install;
+mod job;
+mod local_build;
+mod phase;
+pub mod plan;
+mod query;
+pub mod request;
+mod watch;
+
+pub use dispatch::{Conclusion, Run, dispatch};
+pub use failure::Failure;
+pub use fleet::{Fleet, SshFleet};
+pub use query::{Finding, InstalledState, WorkerStatus};
+pub use request::{Binary, BuildPlace, InstallRequest, Request};

@@ -1,0 +1,106 @@
+//! What a run found out, for verbs that ask.
+
+use std::time::{Duration, Instant};
+
+use super::{Failure, Run, plan, request::InstallRequest};
+use crate::{
+    install,
+    preflight::check::{Grade, Verdict},
+    scope::Scope,
+    target::{Captured, Command, Target},
+    vocab::{Digest, Facts, Host, Manifest, text::human_duration},
+};
+
+/// One thing that a host said.
+#[derive(Debug, Clone)]
+pub enum Finding {
+    /// From the first packet to the first answer, and one round trip after that.
+    Ping { connected: Duration, round_trip: Duration },
+    Check { facts: Box<Facts>, verdicts: Vec<Verdict> },
+    Status(Vec<WorkerStatus>),
+    /// What would be done, a plan a worker.
+    Plan(Vec<plan::WorkerPlan>),
+}
+
+/// An installed worker and what became of it.
+#[derive(Debug, Clone)]
+pub struct WorkerStatus {
+    pub manifest: Manifest,
+    pub state: InstalledState,
+}
+
+/// Whether a program is still what was installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstalledState {
+    Intact,
+    /// Another file has taken its place.
+    Modified(Digest),
+    Missing,
+}
+
+impl InstalledState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Intact => "intact",
+            Self::Modified(_) => "modified",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+impl Finding {
+    /// The finding as one fragment.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Ping { connected, round_trip } => {
+                format!("connected in {}, round trip {:.1} ms", human_duration(*connected), round_trip.as_secs_f64() * 1e3)
+            }
+            Self::Check { facts, verdicts } => {
+                let warnings = verdicts.iter().filter(|v| v.grade == Grade::Warn).count();
+                match warnings {
+                    0 => format!("{}: all is well", facts.platform()),
+                    n => format!("{}: {n} warning{}", facts.platform(), if n == 1 { "" } else { "s" }),
+                }
+            }
+            Self::Status(workers) if workers.is_empty() => "nothing is installed".into(),
+            Self::Status(workers) => workers
+                .iter()
+                .map(|w| format!("{} {} {}", w.manifest.worker, w.manifest.version, w.state.as_str()))
+                .collect::<Vec<_>>()
+                .join(", "),
+            Self::Plan(plans) => plans.iter().map(plan::WorkerPlan::words).collect::<Vec<_>>().join("; "),
+        }
+    }
+}
+
+/// Measures the way to the host.
+pub async fn ping(scope: &Scope, target: &dyn Target, started: Instant) -> Result<Finding, Failure> {
+    let echo = Command::own("ping", ":");
+    target.run(scope, &echo, &mut Captured::default()).await?;
+    let connected = started.elapsed();
+    let again = Instant::now();
+    target.run(scope, &echo, &mut Captured::default()).await?;
+    Ok(Finding::Ping { connected, round_trip: again.elapsed() })
+}
+
+/// Compares what is installed with what was.
+pub async fn status(scope: &Scope, target: &dyn Target, facts: &Facts) -> Result<Finding, Failure> {
+    let paths: Vec<&str> = facts.installed.iter().map(|m| m.path.as_str()).collect();
+    let found = install::digests(scope, target, &paths).await?;
+    let workers = facts.installed.iter().zip(found).map(|(manifest, found)| WorkerStatus {
+        manifest: manifest.clone(),
+        state: match found {
+            None => InstalledState::Missing,
+            Some(digest) if digest == manifest.digest => InstalledState::Intact,
+            Some(digest) => InstalledState::Modified(digest),
+        },
+    });
+    Ok(Finding::Status(workers.collect()))
+}
+
+/// Judges the host for the workers it would get, or in general when it would get none.
+pub fn check(run: &Run, host: &Host, request: &InstallRequest, facts: Facts) -> (Finding, Option<Failure>) {
+    let (verdicts, refusal) = plan::judge(&run.catalog, host, request, &facts);
+    let refusal = refusal.map(|why| Failure::refused(why.text, why.hint));
+    (Finding::Check { facts: Box::new(facts), verdicts }, refusal)
+}

@@ -1,0 +1,90 @@
+//! What a front door asks for.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    preflight::binary::Program,
+    vocab::{Digest, RecipeMeta, WorkerId},
+};
+
+/// One operation over a selection of hosts.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// Connects, and says how far away the host is.
+    Ping,
+    /// Gathers facts and judges them, for a worker if one is named.
+    Check(InstallRequest),
+    /// Runs a command, as words already quoted for a shell.
+    Exec { script: String },
+    Install(InstallRequest),
+    /// What is installed, and whether it is still what was installed.
+    Status,
+    Rollback { worker: Option<WorkerId> },
+    Remove { worker: WorkerId, force: bool },
+}
+
+impl Request {
+    /// As in `rbee fleet VERB`.
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Check(_) => "check",
+            Self::Exec { .. } => "exec",
+            Self::Install(request) if request.dry_run => "plan",
+            Self::Install(_) => "install",
+            Self::Status => "status",
+            Self::Rollback { .. } => "rollback",
+            Self::Remove { .. } => "remove",
+        }
+    }
+}
+
+/// What is to be installed, and how it is come by.
+#[derive(Debug, Clone, Default)]
+pub struct InstallRequest {
+    pub worker: Option<Wanted>,
+    pub build: BuildPlace,
+    /// Ready programs; they are installed instead of a build.
+    pub binaries: Vec<Arc<Binary>>,
+    /// The system's folder and no other.
+    pub system: bool,
+    /// Append the line that puts the folder on PATH to the shell's start-up file.
+    pub fix_path: bool,
+    /// Install even what is there already.
+    pub reinstall: bool,
+    /// Stop after the plan.
+    pub dry_run: bool,
+}
+
+/// The worker that was named.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// An id or a family of the catalog.
+    Named(String),
+    /// A folder with a recipe.
+    Recipe(Arc<RecipeMeta>),
+}
+
+/// Where a recipe is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BuildPlace {
+    /// On the host if it can, else here if this machine can.
+    #[default]
+    Auto,
+    Host,
+    Local,
+}
+
+/// A program that needs no build.
+#[derive(Debug, Clone)]
+pub struct Binary {
+    pub worker: WorkerId,
+    /// The file name it is installed under.
+    pub program_name: String,
+    pub path: PathBuf,
+    /// "linux-x86_64", if it was said for which platform it is.
+    pub platform: Option<String>,
+    pub program: Program,
+    pub size: u64,
+    pub digest: Digest,
+}
