@@ -1,7 +1,7 @@
 //! Looks at a host, and judges what was seen.
 //!
 //! # Theory of operation
-//! Gather, then judge. Gathering is one script (`probe.sh`) in one round trip, which changes nothing on the host, and a
+//! Gather, then judge. Gathering is one script (`probe/`) in one round trip, which changes nothing on the host, and a
 //! pure parser of its records; a host that cuts it off is noticed by the missing last record. Judging is pure functions
 //! over [`Facts`]: [`check`] says whether a host can do what is asked, [`install_dir`] where a program would go, and
 //! [`binary`] what an artifact needs of a host, so that a misfit is refused before it is uploaded.
@@ -24,8 +24,14 @@ use crate::{
     vocab::{Facts, facts::Os},
 };
 
-/// The script that is sent; POSIX sh.
-pub const PROBE: &str = include_str!("probe.sh");
+/// The script that is sent; POSIX sh, one part a subject, each using what those before it define.
+pub const PROBE: &str = concat!(
+    include_str!("probe/frame.sh"),
+    include_str!("probe/host.sh"),
+    include_str!("probe/tools.sh"),
+    include_str!("probe/slow.sh"),
+    include_str!("probe/files.sh"),
+);
 
 /// Why a host's facts are not known.
 #[derive(Debug, Clone, thiserror::Error)]

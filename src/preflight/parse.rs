@@ -1,4 +1,4 @@
-//! Turns the records of `probe.sh` into [`Facts`].
+//! Turns the records of `probe/` into [`Facts`].
 //!
 //! The host is not trusted: lines that are no record are passed over, what is shown to people is made printable, and
 //! what is used as a path must be absolute and free of control characters. Input is bounded by who captured it, and

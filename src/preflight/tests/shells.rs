@@ -3,10 +3,19 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    io::Write,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, symlink},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
 };
 
 use crate::{
@@ -63,7 +72,17 @@ impl Host {
             program.unwrap_or_else(|| panic!("{} is missing: apt-get install dash bash busybox mksh", shell[0]));
         let mut command = Command::new(program);
         command.args(&shell[1..]).arg("-c").arg(PROBE).env_clear().envs(&self.env).stdin(Stdio::null());
-        let output = command.output().unwrap();
+        // A group of its own, so that a probe that never ends fails the test and leaves nothing.
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let group = Pid::from_raw(child.id().try_into().unwrap());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(child.wait_with_output()));
+        let output = receiver.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| {
+            let _ = killpg(group, Signal::SIGKILL);
+            panic!("{shell:?} never came to an end");
+        });
+        let output = output.unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.is_empty(), "{shell:?} says: {said}");
         String::from_utf8(output.stdout).unwrap()
@@ -297,8 +316,11 @@ fn no_watchdog_is_left_behind() {
 #[test]
 fn the_script_is_clean() {
     let mut command = Command::new("shellcheck");
-    command.args(["--shell=sh", concat!(env!("CARGO_MANIFEST_DIR"), "/src/preflight/probe.sh")]);
-    let output = command.output().expect("shellcheck is missing: apt-get install shellcheck");
+    command.args(["--shell=sh", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("shellcheck is missing: apt-get install shellcheck");
+    // It reads all before it says anything, so writing cannot wait for reading.
+    child.stdin.take().unwrap().write_all(PROBE.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(!PROBE.contains("<<"), "here-documents make files in some shells");
     assert!(PROBE.len() < 64 << 10);
