@@ -23,10 +23,10 @@ const PREFERENCE: [Accelerator; 4] = [Accelerator::Metal, Accelerator::Cuda, Acc
 pub fn fits(worker: &WorkerMeta, facts: &Facts) -> Result<(), String> {
     let id = &worker.id;
     let (os, arch) = (facts.os.to_string(), facts.arch.to_string());
-    if !worker.platforms.iter().any(|platform| *platform == os) {
+    if !worker.platforms.contains(&os) {
         return Err(format!("{id} is for {}, and this host is {os}", worker.platforms.join(" or ")));
     }
-    if !worker.architectures.iter().any(|architecture| *architecture == arch) {
+    if !worker.architectures.contains(&arch) {
         return Err(format!("{id} is for {}, and this host is {arch}", worker.architectures.join(" or ")));
     }
     match worker.accelerator {

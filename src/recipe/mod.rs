@@ -20,7 +20,7 @@ pub(crate) use outcome::result_script;
 pub use outcome::{PhaseResult, parse_result};
 
 /// The bash program that runs one phase of a recipe: `bash driver.bash PHASE WORK`.
-pub const DRIVER: &str = include_str!("driver.bash");
+pub const DRIVER: &str = concat!(include_str!("sources.bash"), include_str!("driver.bash"));
 
 /// What the driver can be asked to do, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -73,9 +73,9 @@ mod tests {
     fn only_a_complete_result_is_one() {
         let records = |records: &[&str]| PhaseResult::Done(records.iter().map(|r| (*r).to_owned()).collect());
         assert_eq!(parse_result(b"\0build()\0end\0", 0), records(&[]));
-        assert_eq!(parse_result(b"\0x\01.0\0usr/bin/a b\0end\0", 0), records(&["1.0", "usr/bin/a b"]));
+        assert_eq!(parse_result(b"\0x\0v1.0\0usr/bin/a b\0end\0", 0), records(&["v1.0", "usr/bin/a b"]));
         assert_eq!(parse_result(b"\0build()\0", 0), failed("build() called exit before it was through"));
-        assert_eq!(parse_result(b"\0build()\01.0\0usr/b", 0), failed("build() called exit before it was through"));
+        assert_eq!(parse_result(b"\0build()\0v1.0\0usr/b", 0), failed("build() called exit before it was through"));
         assert_eq!(parse_result(b"\0build()\0usr/legend\0", 0), failed("build() called exit before it was through"));
         assert_eq!(parse_result(b"\0build()\0", 3), failed("build() called exit with status 3"));
         assert_eq!(parse_result(b"\0build()\0", 137), failed("build() was ended by signal 9"));

@@ -30,7 +30,9 @@ impl Target for PlainTarget {
             .kill_on_drop(true)
             .spawn()
             .map_err(host)?;
-        let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            unreachable!("both were asked for");
+        };
         let status = scope
             .race(async {
                 let (mut out, mut err) = (vec![0; 8192], vec![0; 8192]);

@@ -1,0 +1,123 @@
+//! A folder to write a recipe in, a folder to build it in, and what came of it.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+
+use rbee::{
+    build::{BuildError, Built, Pin, Staged, stage},
+    catalog::Catalog,
+    recipe::{Environment, Evaluated},
+    scope::{Cancel, Scope, events},
+    target::Captured,
+    vocab::{RecipeMeta, RunId, facts::Arch},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::plain_target::PlainTarget;
+
+/// A recipe's folder, a work folder, and everything to build one in the other.
+pub struct Bench {
+    pub root: tempfile::TempDir,
+    pub environment: Environment,
+    pub target: PlainTarget,
+}
+
+/// What a build came to, with all that was printed on the way.
+pub struct Ended {
+    pub result: Result<Built, BuildError>,
+    pub pins: Vec<Pin>,
+    pub printed: String,
+}
+
+impl Ended {
+    pub fn error(&self) -> String {
+        match &self.result {
+            Ok(built) => panic!("it was built: {built:?}\n{}", self.printed),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    pub fn built(&self) -> &Built {
+        self.result.as_ref().unwrap_or_else(|error| panic!("{error}\n{}", self.printed))
+    }
+}
+
+impl Bench {
+    pub fn new(pkgbuild: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        // Blanks and quotes, as a user's own folders have them.
+        let folder = root.path().join("the recipe");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("PKGBUILD"), pkgbuild).unwrap();
+        let environment = Environment { arch: Arch::X86_64, jobs: 2, ..Environment::default() };
+        Self { root, environment, target: PlainTarget::default() }
+    }
+
+    pub fn file(self, name: &str, content: &str) -> Self {
+        fs::write(self.folder().join(name), content).unwrap();
+        self
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.root.path().join("the recipe")
+    }
+
+    pub fn recipe(&self) -> RecipeMeta {
+        let entry = self.folder().join("worker.toml");
+        if !entry.exists() {
+            fs::write(entry, "id = 'probe'").unwrap();
+        }
+        Catalog::default().resolve(self.folder().to_str().unwrap()).unwrap()
+    }
+
+    pub fn work(&self) -> PathBuf {
+        self.root.path().join("it's work")
+    }
+
+    pub async fn staged<'a>(&'a self, scope: &Scope, recipe: &RecipeMeta) -> Staged<'a> {
+        fs::create_dir(self.work()).unwrap();
+        fs::set_permissions(self.work(), fs::Permissions::from_mode(0o700)).unwrap();
+        stage(scope, &self.target, recipe, &self.environment, self.work().to_str().unwrap()).await.unwrap()
+    }
+
+    pub async fn build(&self) -> Ended {
+        self.build_recipe(&self.recipe()).await
+    }
+
+    pub async fn build_recipe(&self, recipe: &RecipeMeta) -> Ended {
+        let scope = scope();
+        let staged = self.staged(&scope, recipe).await;
+        let mut output = Captured::default();
+        let mut pins = Vec::new();
+        let result = async {
+            pins = staged.fetch(&scope, &mut output).await?;
+            staged.build(&scope, &mut output).await?;
+            staged.package(&scope, &mut output).await
+        }
+        .await;
+        let printed = output.text() + &String::from_utf8_lossy(&output.stderr);
+        Ended { result, pins, printed }
+    }
+
+    pub async fn evaluate(&self) -> Result<Evaluated, BuildError> {
+        let scope = scope();
+        let staged = self.staged(&scope, &self.recipe()).await;
+        staged.evaluate(&scope, &mut Captured::default()).await
+    }
+}
+
+pub fn scope() -> Scope {
+    let (emitter, _) = events(RunId::new("test").unwrap());
+    Scope::new(Cancel::new(), emitter)
+}
+
+/// A whole PKGBUILD around the lines that a test is about.
+pub fn pkgbuild(lines: &str) -> String {
+    let head = "pkgname=probe\npkgver=1.0\npkgrel=1\narch=('x86_64')\n";
+    let install =
+        "mkdir -p \"$pkgdir/usr/bin\"; printf 'hello' > \"$pkgdir/usr/bin/probe\"; chmod 755 \"$pkgdir/usr/bin/probe\"";
+    format!("{head}_install() {{ {install}; }}\npackage() {{ _install; }}\n{lines}\n")
+}
+
+pub fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}

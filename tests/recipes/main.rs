@@ -1,0 +1,13 @@
+//! Recipes are built for real here, with bash and the tools of this machine; makepkg is the oracle.
+
+#![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
+
+mod bench;
+mod echo;
+mod oracle;
+mod phases;
+#[path = "../support/plain_target.rs"]
+mod plain_target;
+mod sources;
+mod staging;
+mod variables;
