@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rbee::sandbox::{Down, Options, Sandbox, SandboxError, Status, Toolchain, down, spawn_detached, status};
+use rbee::sandbox::{Down, Ended, Options, Sandbox, SandboxError, Status, Toolchain, down, spawn_detached, status};
 
 /// Generous: the machine may be busy.
 const LONG: Duration = Duration::from_secs(60);
@@ -233,7 +233,7 @@ async fn a_lost_connection_leaves_the_command_alone_and_the_end_does_not() {
         std::io::BufRead::read_line(&mut std::io::BufReader::new(ssh.stdout.as_mut().unwrap()), &mut pid).unwrap();
         (ssh, pid.trim().to_owned())
     };
-    let (mut silent, kept) = start("echo $$; exec sleep 1000");
+    let (mut silent, kept) = start("echo $$; exec sleep 300");
     let (mut chatty, piped) = start("echo $$; exec yes");
     for ssh in [&mut silent, &mut chatty] {
         ssh.kill().unwrap();
@@ -286,13 +286,13 @@ async fn memory_stays_bounded_whoever_is_slow() {
     assert!(ssh.wait().unwrap().success());
     assert_eq!(total, 200_000_000);
 
-    // A command that reads nothing for a while, then echoes all of it.
+    // A command that reads nothing for a while, then echoes all of it, across new keys.
     let bytes = noise(100_000_000);
     let (from, to) = (rig.folder.path().join("from"), rig.folder.path().join("to"));
     std::fs::write(&from, &bytes).unwrap();
     drop(bytes);
     let base = resident();
-    let mut ssh = rig.client("ssh", &["sandbox-1", "sleep 1; cat"]);
+    let mut ssh = rig.client("ssh", &["-o", "RekeyLimit=30M", "sandbox-1", "sleep 1; cat"]);
     ssh.stdin(std::fs::File::open(&from).unwrap()).stdout(std::fs::File::create(&to).unwrap());
     let mut ssh = ssh.spawn().unwrap();
     let mut echo = base;
@@ -319,7 +319,7 @@ async fn a_full_channel_does_not_stop_its_neighbours() {
     };
     let mut master = with(&["-N", "sandbox-1"]).spawn().unwrap();
     until("the shared connection", || Path::new(socket).exists());
-    let mut deaf = with(&["sandbox-1", "sleep 1000"]);
+    let mut deaf = with(&["sandbox-1", "sleep 300"]);
     deaf.stdin(std::fs::File::open("/dev/zero").unwrap());
     let mut deaf = deaf.spawn().unwrap();
     // Long enough for more than memory holds to be on its way.
@@ -444,12 +444,13 @@ async fn a_detached_sandbox_goes_down_and_leaves_nothing() {
 
         let mut ssh = Command::new("ssh");
         ssh.arg("-F").arg(dir.join("ssh_config")).args(["-o", "BatchMode=yes", "sandbox-3"]);
-        ssh.arg("setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $!").stdin(Stdio::null());
+        ssh.arg("setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $!").stdin(Stdio::null());
         let left = check(&ssh.output().unwrap()).trim().to_owned();
         assert!(is_alive(&left));
 
         if end_kindly {
-            assert_eq!(down(dir).await.unwrap(), Down::Ended { pid, hosts: 3 });
+            let left_behind = Ended::default();
+            assert_eq!(down(dir).await.unwrap(), Down::Ended { pid, hosts: 3, left_behind });
         } else {
             // A crash, seen by whoever cleans up after it. The sandbox is a child of this process, so it stays a zombie.
             let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();

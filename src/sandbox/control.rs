@@ -41,8 +41,8 @@ pub enum Status {
 pub enum Down {
     /// No sandbox ran there; processes that an earlier one left behind were ended.
     WasDown { left_behind: Ended },
-    /// It was asked to end, and did.
-    Ended { pid: u32, hosts: usize },
+    /// It was asked to end, and did; as a rule it left nothing.
+    Ended { pid: u32, hosts: usize, left_behind: Ended },
     /// It did not end when asked and was killed, then what it left behind was ended.
     Killed { pid: u32, hosts: usize, left_behind: Ended },
 }
@@ -54,7 +54,10 @@ impl fmt::Display for Down {
                 f.write_str("no sandbox was running")?;
                 left_behind
             }
-            Self::Ended { pid, hosts } => return write!(f, "ended the sandbox (pid {pid}, {hosts} hosts)"),
+            Self::Ended { pid, hosts, left_behind } => {
+                write!(f, "ended the sandbox (pid {pid}, {hosts} hosts)")?;
+                left_behind
+            }
             Self::Killed { pid, hosts, left_behind } => {
                 write!(f, "killed the sandbox, which did not end when asked (pid {pid}, {hosts} hosts)")?;
                 left_behind
@@ -89,9 +92,7 @@ pub async fn down(dir: &Path) -> Result<Down, SandboxError> {
     let Ok(dir) = dir.canonicalize() else { return Ok(Down::WasDown { left_behind: Ended::default() }) };
     let record = Record::read(&dir)?;
     let Some(record) = record.filter(Record::is_alive) else {
-        let left_behind = children::sweep(&dir).await;
-        Record::remove(&dir);
-        return Ok(Down::WasDown { left_behind });
+        return Ok(Down::WasDown { left_behind: clean(&dir).await });
     };
     if record.pid == std::process::id() {
         return Err(SandboxError::Own { dir });
@@ -99,15 +100,21 @@ pub async fn down(dir: &Path) -> Result<Down, SandboxError> {
     let (pid, hosts) = (record.pid, record.hosts.len());
     send(pid, Signal::SIGTERM)?;
     if is_gone_within(&record, END).await {
-        return Ok(Down::Ended { pid, hosts });
+        return Ok(Down::Ended { pid, hosts, left_behind: clean(&dir).await });
     }
     send(pid, Signal::SIGKILL)?;
     if !is_gone_within(&record, AFTER_KILL).await {
         return Err(SandboxError::Stuck { pid });
     }
-    let left_behind = children::sweep(&dir).await;
-    Record::remove(&dir);
-    Ok(Down::Killed { pid, hosts, left_behind })
+    Ok(Down::Killed { pid, hosts, left_behind: clean(&dir).await })
+}
+
+/// Ends what a sandbox that is gone left behind, unless the next one is in the folder already.
+async fn clean(dir: &Path) -> Ended {
+    let Ok(Some(_lock)) = layout::lock(dir) else { return Ended::default() };
+    let ended = children::sweep(dir).await;
+    Record::remove(dir);
+    ended
 }
 
 fn send(pid: u32, signal: Signal) -> Result<(), SandboxError> {

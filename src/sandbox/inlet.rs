@@ -292,9 +292,12 @@ mod tests {
         let (feed, inlet, folder) = ends(&pressure);
         let stuck = pressure.enter();
         let chunks = 4 * HELD / CHUNK;
-        for i in 0..chunks {
-            feed.push(chunk(i)).await;
-        }
+        let pushed = async {
+            for i in 0..chunks {
+                feed.push(chunk(i)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), pushed).await.expect("the connection stood still");
         drop(stuck);
         {
             let state = feed.shared.lock();
