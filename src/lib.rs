@@ -6,3 +6,4 @@ pub mod process;
 pub mod scope;
 pub mod target;
 pub mod vocab;
+pub mod wire;

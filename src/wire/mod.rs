@@ -1,0 +1,15 @@
+//! The versioned forms of what leaves the process.
+//!
+//! NDJSON version 1: one [`Record`] a line. Fields may be added within a version, never renamed; the golden file holds
+//! one line of each type.
+
+mod body;
+mod record;
+mod text;
+mod time;
+mod word;
+
+pub use body::{Body, SummaryHost};
+pub use record::{NotAnEvent, Record, VERSION, line, parse};
+pub use time::rfc3339;
+pub use word::{Spelled, Word};
