@@ -3,6 +3,7 @@
 //! Floors from bottom to top, each importing only what stands below it: see ARCHITECTURE.md.
 
 pub mod process;
+pub mod report;
 pub mod scope;
 pub mod target;
 pub mod vocab;
