@@ -4,10 +4,13 @@
 
 pub mod build;
 pub mod catalog;
+pub mod engine;
 pub mod install;
 pub mod inventory;
 pub mod preflight;
+pub mod process;
 pub mod recipe;
+pub mod report;
 pub mod sandbox;
 pub mod scope;
 pub mod target;

@@ -6,6 +6,7 @@
 pub mod conduit;
 pub mod local;
 pub mod supervisor;
+pub mod output;
 
 use async_trait::async_trait;
 
