@@ -4,6 +4,7 @@
 //! supervisor, lives in [`supervisor`] and is driven over a [`conduit`]: a started program's three streams.
 
 pub mod conduit;
+pub mod ssh;
 
 use async_trait::async_trait;
 
