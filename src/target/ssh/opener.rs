@@ -127,7 +127,7 @@ impl Inner {
             writer: Box::pin(write.make_writer()),
             finished: false,
             ended: Box::pin(ended.clone().cancelled_owned()),
-            _held: held,
+            dropped: Some(held),
         };
         let task =
             Task { read, write: Arc::new(write), stdout, stderr, fate: self.fate.clone(), ended, _permit: permit };
@@ -186,10 +186,7 @@ struct Task {
 impl Task {
     async fn run(mut self, dropped: oneshot::Receiver<()>) {
         let _wake_the_writer = self.ended.clone().drop_guard();
-        let stdin_dropped = async {
-            let _ = dropped.await;
-        };
-        tokio::pin!(stdin_dropped);
+        tokio::pin!(dropped);
         let mut stdin_open = true;
         let mut exited: Option<Instant> = None;
         loop {
@@ -205,11 +202,13 @@ impl Task {
             };
             let message = tokio::select! {
                 message = self.read.wait() => message,
-                () = &mut stdin_dropped, if stdin_open => {
+                finished = &mut dropped, if stdin_open => {
                     stdin_open = false;
-                    // Never awaited here: the queue to the connection moves only while this task reads.
-                    let write = self.write.clone();
-                    tokio::spawn(async move { write.eof().await });
+                    if finished.is_err() {
+                        // Never awaited here: the queue to the connection moves only while this task reads.
+                        let write = self.write.clone();
+                        tokio::spawn(async move { write.eof().await });
+                    }
                     continue;
                 }
                 () = abandoned, if !stdin_open => return self.close(),
@@ -251,7 +250,16 @@ struct Stdin {
     finished: bool,
     /// The channel is gone; its window would be waited for in vain.
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    _held: oneshot::Sender<()>,
+    /// Used when the end was sent already, dropped when it was not.
+    dropped: Option<oneshot::Sender<()>>,
+}
+
+impl Drop for Stdin {
+    fn drop(&mut self) {
+        if let (true, Some(dropped)) = (self.finished, self.dropped.take()) {
+            let _ = dropped.send(());
+        }
+    }
 }
 
 impl Stdin {

@@ -217,10 +217,12 @@ fn ssh_itself_agrees() {
                 assert_eq!(theirs("userknownhostsfile"), [files.join(" ")], "{context}");
             }
             if !ours.identities_are_default {
-                // ssh prints them before tokens and ~ are expanded; how many and in which order is what is compared.
-                let names = |list: Vec<String>| list.iter().map(|i| i.rsplit('/').next().map(str::len)).count();
-                let mine = ours.identities.iter().map(|p| p.display().to_string()).collect();
-                assert_eq!(names(theirs("identityfile")), names(mine), "{context}");
+                // ssh prints them before tokens and ~ are expanded, so only plain file names can be compared.
+                let theirs = theirs("identityfile");
+                assert_eq!(theirs.len(), ours.identities.len(), "{context}");
+                for (theirs, ours) in theirs.iter().zip(&ours.identities).filter(|(t, _)| !t.contains('%')) {
+                    assert_eq!(Path::new(theirs).file_name(), ours.file_name(), "{context}");
+                }
             }
             compared += 1;
         }
