@@ -7,7 +7,8 @@
 //! connection stop until somebody reads.
 //!
 //! A channel's task ends it when the host closes it, when all three streams were dropped here, or when the program has
-//! exited and a child of it keeps the output open without writing.
+//! exited and a child of it keeps the output open without writing. The server keeps the session of a program that runs
+//! on after that: ending programs is the business of whoever started them.
 
 use std::{
     io,
