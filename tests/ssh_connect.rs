@@ -155,6 +155,18 @@ async fn a_lost_connection_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_silent_host_is_noticed_within_the_lease_and_a_beat() {
+    let lab = Lab::new(&["one"]);
+    let mut settings = lab.settings();
+    settings.limits.lease = Duration::from_secs(2);
+    let connector = Connector::new(&settings, lab.config());
+    let connection = connector.connect(&scope(), &lab.host("one")).await.unwrap();
+    lab.sshd("one").freeze();
+    let error = tokio::time::timeout(Duration::from_secs(30), connection.lost()).await.unwrap();
+    assert_eq!(error.to_string(), "connection lost: the host does not answer any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn thirty_at_once_all_get_in() {
     let lab = Lab::new(&["one"]);
     let connector = Arc::new(Connector::new(&lab.settings(), lab.config()));

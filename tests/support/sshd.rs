@@ -241,6 +241,13 @@ impl Sshd {
         }
     }
 
+    /// Stops the sessions where they stand, as a network that swallows everything would.
+    pub fn freeze(&self) {
+        for pid in self.descendants() {
+            let _ = kill(pid, Signal::SIGSTOP);
+        }
+    }
+
     /// Ends all of it; nobody answers on the port any more.
     pub fn stop(&mut self) {
         let sessions = self.descendants();
