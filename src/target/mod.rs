@@ -5,8 +5,9 @@
 
 pub mod conduit;
 pub mod local;
-pub mod supervisor;
 pub mod output;
+pub mod ssh;
+pub mod supervisor;
 
 use async_trait::async_trait;
 

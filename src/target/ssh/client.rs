@@ -1,0 +1,128 @@
+//! Our side of the protocol's callbacks: the host's key, and how the connection ended.
+
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
+
+use russh::{
+    Channel,
+    client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session},
+    keys::PublicKeyOrCertificate,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::host_key::HostKeyCheck;
+use crate::{target::TargetError, vocab::text};
+
+/// What became of a connection, for those who hold the other end of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fate(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Why the host's key was not accepted.
+    refused: OnceLock<TargetError>,
+    why: OnceLock<String>,
+    over: CancellationToken,
+}
+
+impl Fate {
+    pub(super) fn refused(&self) -> Option<TargetError> {
+        self.0.refused.get().cloned()
+    }
+
+    /// Why it ended, in the words of whoever ended it.
+    pub(super) fn why(&self) -> String {
+        self.0.why.get().cloned().unwrap_or_else(|| "the host closed it".to_owned())
+    }
+
+    pub(super) fn said(&self) -> Option<&str> {
+        self.0.why.get().map(String::as_str)
+    }
+
+    pub(super) fn lost(&self) -> TargetError {
+        TargetError::Lost(self.why())
+    }
+
+    /// Ends when the connection has.
+    pub(super) async fn over(&self) {
+        self.0.over.cancelled().await;
+    }
+}
+
+/// The handler of one connection.
+pub(super) struct Client {
+    check: HostKeyCheck,
+    fate: Fate,
+}
+
+impl Client {
+    pub(super) fn new(check: HostKeyCheck, fate: Fate) -> Self {
+        Self { check, fate }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.fate.0.over.cancel();
+    }
+}
+
+/// Nothing was asked for that a server could open a channel for: dropping the reply refuses it.
+macro_rules! refuse {
+    ($($name:ident($($arg:ty),*);)*) => {$(
+        fn $name(
+            &mut self, _: Channel<Msg>, $(_: $arg,)* reply: ChannelOpenHandle, _: &mut Session,
+        ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+            drop(reply);
+            std::future::ready(Ok(()))
+        }
+    )*};
+}
+
+impl Handler for Client {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        match self.check.check(shown) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                let _ = self.fate.0.refused.set(error);
+                Ok(false)
+            }
+        }
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {
+        let (why, result) = match reason {
+            DisconnectReason::ReceivedDisconnect(info) => {
+                (format!("the host closed it: {}", text::plain_line(&info.message)), Ok(()))
+            }
+            DisconnectReason::Error(error) => (plainly(&error), Err(error)),
+        };
+        let _ = self.fate.0.why.set(why);
+        result
+    }
+
+    refuse! {
+        server_channel_open_forwarded_tcpip(&str, u32, &str, u32);
+        server_channel_open_forwarded_streamlocal(&str);
+        server_channel_open_agent_forward();
+        server_channel_open_session();
+        server_channel_open_direct_tcpip(&str, u32, &str, u32);
+        server_channel_open_direct_streamlocal(&str);
+        server_channel_open_x11(&str, u32);
+    }
+}
+
+/// What the library's error means to a person.
+pub(super) fn plainly(error: &russh::Error) -> String {
+    match error {
+        russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout => {
+            "the host does not answer any more".to_owned()
+        }
+        russh::Error::Disconnect | russh::Error::HUP => "the host closed it".to_owned(),
+        other => text::plain_line(&other.to_string()),
+    }
+}
