@@ -135,7 +135,7 @@ impl Staged<'_> {
             sh_quote(&self.work)
         );
         // Bash would read this file before the driver, and take these options.
-        let script = format!("unset BASH_ENV ENV\n{script}");
+        let script = format!("unset BASH_ENV ENV\necho $$ >{}/session\n{script}", sh_quote(&self.work));
         let exit = self.target.run(scope, &Command::foreign(phase.as_str(), script), output).await?;
         let left = self.own(scope, "read the result", &result_script(phase)).await?;
         if left.truncated {

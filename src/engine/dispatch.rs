@@ -110,11 +110,8 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
         .filter_map(|(host, report)| Some(HostSummary { host: host.name.clone(), report: report? }))
         .collect();
     if let Some(doubt) = doubt {
-        let report = HostReport {
-            reason: Some(Reason::Unconfirmed),
-            error: Some(doubt),
-            ..HostReport::of(Outcome::Failed)
-        };
+        let report =
+            HostReport { reason: Some(Reason::Unconfirmed), error: Some(doubt), ..HostReport::of(Outcome::Failed) };
         summaries.push(HostSummary { host: HostName::local(), report });
     }
     let stopped = scope.cancel().reason().and_then(|reason| match reason {

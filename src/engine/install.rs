@@ -3,8 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use super::{
@@ -21,7 +20,7 @@ use crate::{
     install::{self, Layout, Proof},
     recipe::Environment,
     scope::Scope,
-    target::{Captured, Command, Target, output::EventLines, supervisor::say_containment},
+    target::{Captured, Command, Target, output::EventLines},
     transfer::{self, FileSource},
     vocab::{
         Digest, Facts, Host, Level, Limits, Manifest, Phase, Reason, RecipeMeta, WorkerId,
@@ -42,20 +41,14 @@ pub async fn install(
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
     let paths: Vec<&str> = facts.installed.iter().map(|m| m.path.as_str()).collect();
-    let found = install::digests(&scope.within("sha256 of installed programs", run.settings.limits.short * 4), target, &paths)
-        .await
-        .map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
+    let found =
+        install::digests(&scope.within("sha256 of installed programs", run.settings.limits.short * 4), target, &paths)
+            .await
+            .map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
     let digests: HashMap<String, Option<Digest>> = paths.iter().map(ToString::to_string).zip(found).collect();
-    let plans = plan::plan(
-        &run.catalog,
-        host,
-        request,
-        facts,
-        &digests,
-        run.controller.as_ref(),
-        run.settings.limits.install,
-    )
-    .map_err(|no| Failure::refused(no.text, no.hint))?;
+    let plans =
+        plan::plan(&run.catalog, host, request, facts, &digests, run.controller.as_ref(), run.settings.limits.install)
+            .map_err(|no| Failure::refused(no.text, no.hint))?;
     findings.push(Finding::Plan(plans.clone()));
     let speak = scope.in_phase(Phase::Preflight);
     for plan in &plans {
@@ -90,7 +83,8 @@ pub async fn install(
         if request.fix_path {
             done = done.and(fix_path(scope, run, target, &fix.script(), &fix.file).await?);
         } else {
-            done.hint = Some(format!("{} is not on PATH there; --fix-path adds to {}: {}", dir.bin, fix.file, fix.line));
+            done.hint =
+                Some(format!("{} is not on PATH there; --fix-path adds to {}: {}", dir.bin, fix.file, fix.line));
         }
     }
     Ok(done)
@@ -286,9 +280,12 @@ pub async fn build_in(
             return Err(Failure::new(format!("cannot make {work}: {}", said.last_words())));
         }
         let staged = build::stage(&scope, target, recipe, &environment, work).await?;
-        under_watch(&scope_of(&scope, Phase::Fetch), target, watched(format!("fetch of {}", plan.worker)), async |scope, out| {
-            staged.fetch(scope, out).await
-        })
+        under_watch(
+            &scope_of(&scope, Phase::Fetch),
+            target,
+            watched(format!("fetch of {}", plan.worker)),
+            async |scope, out| staged.fetch(scope, out).await,
+        )
         .await?;
         Ok(staged)
     })

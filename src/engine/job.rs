@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{
-    Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query,
-};
+use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query};
 use crate::{
     preflight,
     scope::Scope,
@@ -114,10 +112,9 @@ async fn work(
         Request::Exec { script } => phase(scope, Phase::Run, None, |scope| exec(scope, target, script)).await,
         Request::Status => {
             let facts = facts(scope, run, target).await?;
-            let status = phase(scope, Phase::Verify, None, |scope| async move {
-                query::status(&scope, target, &facts).await
-            })
-            .await?;
+            let status =
+                phase(scope, Phase::Verify, None, |scope| async move { query::status(&scope, target, &facts).await })
+                    .await?;
             let words = status.words();
             findings.push(status);
             Ok(Done::unchanged(words))

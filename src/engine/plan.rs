@@ -11,8 +11,7 @@ use crate::{
         install_dir::{InstallDir, NoInstallDir, choose},
     },
     vocab::{
-        Accelerator, BuildKey, Digest, Facts, Host, Manifest, RecipeMeta, WorkerId, WorkerMeta,
-        facts::Libc,
+        Accelerator, BuildKey, Digest, Facts, Host, Manifest, RecipeMeta, WorkerId, WorkerMeta, facts::Libc,
         text::human_bytes,
     },
 };
@@ -98,7 +97,10 @@ pub fn plan(
     controller: Option<&Facts>,
     limit: Option<Duration>,
 ) -> Result<Vec<WorkerPlan>, Refusal> {
-    refuse(&check::check(facts, &check::Request { role: Role::Receive, worker: None, program: None, size: None, system: request.system }))?;
+    refuse(&check::check(
+        facts,
+        &check::Request { role: Role::Receive, worker: None, program: None, size: None, system: request.system },
+    ))?;
     let dir = choose(facts, request.system).map_err(|why| no_dir(&why))?;
     if dir.sudo {
         return Err(Refusal::new(
@@ -123,7 +125,8 @@ pub fn judge(
     request: &InstallRequest,
     facts: &Facts,
 ) -> (Vec<Verdict>, Option<Refusal>) {
-    let general = check::Request { role: Role::Receive, worker: None, program: None, size: None, system: request.system };
+    let general =
+        check::Request { role: Role::Receive, worker: None, program: None, size: None, system: request.system };
     if request.worker.is_none() && host.workers.is_empty() {
         let verdicts = check::check(facts, &general);
         let refusal = refuse(&verdicts).err();
@@ -184,17 +187,16 @@ fn plan_binary(
     digests: &HashMap<String, Option<Digest>>,
 ) -> Result<WorkerPlan, Refusal> {
     let platform = facts.platform();
-    let binary = request
-        .binaries
-        .iter()
-        .find(|binary| binary.platform.as_deref().is_none_or(|p| p == platform))
-        .ok_or_else(|| {
-            let have: Vec<_> = request.binaries.iter().filter_map(|b| b.platform.as_deref()).collect();
-            Refusal::new(
-                format!("there is no --binary for {platform}, only for {}", have.join(" and ")),
-                Some("add --binary OS-ARCH=PATH for it"),
-            )
-        })?;
+    let binary =
+        request.binaries.iter().find(|binary| binary.platform.as_deref().is_none_or(|p| p == platform)).ok_or_else(
+            || {
+                let have: Vec<_> = request.binaries.iter().filter_map(|b| b.platform.as_deref()).collect();
+                Refusal::new(
+                    format!("there is no --binary for {platform}, only for {}", have.join(" and ")),
+                    Some("add --binary OS-ARCH=PATH for it"),
+                )
+            },
+        )?;
     let checked = check::check(
         facts,
         &check::Request {

@@ -15,8 +15,14 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum Finding {
     /// From the first packet to the first answer, and one round trip after that.
-    Ping { connected: Duration, round_trip: Duration },
-    Check { facts: Box<Facts>, verdicts: Vec<Verdict> },
+    Ping {
+        connected: Duration,
+        round_trip: Duration,
+    },
+    Check {
+        facts: Box<Facts>,
+        verdicts: Vec<Verdict>,
+    },
     Status(Vec<WorkerStatus>),
     /// What would be done, a plan a worker.
     Plan(Vec<plan::WorkerPlan>),
@@ -53,7 +59,11 @@ impl Finding {
     pub fn words(&self) -> String {
         match self {
             Self::Ping { connected, round_trip } => {
-                format!("connected in {}, round trip {:.1} ms", human_duration(*connected), round_trip.as_secs_f64() * 1e3)
+                format!(
+                    "connected in {}, round trip {:.1} ms",
+                    human_duration(*connected),
+                    round_trip.as_secs_f64() * 1e3
+                )
             }
             Self::Check { facts, verdicts } => {
                 let warnings = verdicts.iter().filter(|v| v.grade == Grade::Warn).count();

@@ -15,12 +15,19 @@ pub enum Request {
     /// Gathers facts and judges them, for a worker if one is named.
     Check(InstallRequest),
     /// Runs a command, as words already quoted for a shell.
-    Exec { script: String },
+    Exec {
+        script: String,
+    },
     Install(InstallRequest),
     /// What is installed, and whether it is still what was installed.
     Status,
-    Rollback { worker: Option<WorkerId> },
-    Remove { worker: WorkerId, force: bool },
+    Rollback {
+        worker: Option<WorkerId>,
+    },
+    Remove {
+        worker: WorkerId,
+        force: bool,
+    },
 }
 
 impl Request {

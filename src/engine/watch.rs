@@ -72,8 +72,7 @@ pub async fn watch(scope: &Scope, target: &dyn Target, activity: Activity, alarm
                 cpu = (now, Instant::now());
             }
         }
-        let look =
-            Look { elapsed: watch.started.elapsed(), quiet, idle: quiet.min(cpu.1.elapsed()), stretched };
+        let look = Look { elapsed: watch.started.elapsed(), quiet, idle: quiet.min(cpu.1.elapsed()), stretched };
         let stop = |limit| Stop::TimedOut { operation: watch.operation.clone(), limit };
         match judge(look, watch.limit, watch.idle_limit) {
             Verdict::GoOn => {}

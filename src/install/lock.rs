@@ -7,7 +7,10 @@
 use crate::{
     scope::Scope,
     target::{Captured, Command, Target, TargetError},
-    vocab::{Level, text::{plain_line, sh_quote}},
+    vocab::{
+        Level,
+        text::{plain_line, sh_quote},
+    },
 };
 
 #[derive(Debug, thiserror::Error)]

@@ -80,10 +80,5 @@ pub fn remove(layout: &Layout, manifest: &Manifest) -> String {
 fn forget(layout: &Layout, digest: &Digest, worker: &WorkerId, path: &str) -> String {
     let (kept, manifest, store) =
         (layout.kept(digest, path), layout.kept_manifest(digest, worker), layout.store(digest));
-    format!(
-        "rm -f -- {} {}\nrmdir -- {} 2>/dev/null || :\n",
-        sh_quote(&kept),
-        sh_quote(&manifest),
-        sh_quote(&store)
-    )
+    format!("rm -f -- {} {}\nrmdir -- {} 2>/dev/null || :\n", sh_quote(&kept), sh_quote(&manifest), sh_quote(&store))
 }
