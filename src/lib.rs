@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod catalog;
+pub mod cli;
 pub mod engine;
 pub mod install;
 pub mod inventory;

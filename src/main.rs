@@ -1,1 +1,5 @@
-fn main() {}
+//! Picks the front door.
+
+fn main() -> std::process::ExitCode {
+    rbee::cli::main().into()
+}

@@ -16,7 +16,7 @@ use crate::{
     catalog::Catalog,
     scope::{CancelReason, Scope},
     vocab::{
-        EventKind, Facts, Host, HostName, HostReport, HostSummary, Outcome, Reason, Settings, Summary,
+        EventKind, Host, HostName, HostReport, HostSummary, Outcome, Reason, Settings, Summary,
         outcome::{Stopped, exit_code},
     },
 };
@@ -31,8 +31,6 @@ pub struct Run {
     pub max_fail: Option<usize>,
     /// One refused host refuses all.
     pub all_or_nothing: bool,
-    /// What this machine is, where it may have to build.
-    pub controller: Option<Facts>,
     pub local_builds: LocalBuilds,
     /// "user@machine": what a host's lock is told.
     pub who: String,

@@ -12,7 +12,7 @@ use super::{
     job::Done,
     phase::phase,
     plan::{self, Action, WorkerPlan},
-    request::InstallRequest,
+    request::{BuildPlace, InstallRequest},
     watch::{Watch, watch},
 };
 use crate::{
@@ -46,9 +46,17 @@ pub async fn install(
             .await
             .map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
     let digests: HashMap<String, Option<Digest>> = paths.iter().map(ToString::to_string).zip(found).collect();
-    let plans =
-        plan::plan(&run.catalog, host, request, facts, &digests, run.controller.as_ref(), run.settings.limits.install)
-            .map_err(|no| Failure::refused(no.text, no.hint))?;
+    let limits = &run.settings.limits;
+    let planned = |here: Option<&Facts>| plan::plan(&run.catalog, host, request, facts, &digests, here, limits.install);
+    let plans = match planned(None) {
+        // This machine is only looked at when it may be needed.
+        Err(_) if request.build != BuildPlace::Host && request.binaries.is_empty() => {
+            let here = run.local_builds.facts(scope, limits).await?;
+            planned(Some(&here))
+        }
+        plans => plans,
+    }
+    .map_err(|no| Failure::refused(no.text, no.hint))?;
     findings.push(Finding::Plan(plans.clone()));
     let speak = scope.in_phase(Phase::Preflight);
     for plan in &plans {
@@ -111,8 +119,7 @@ async fn bring(
             (Program::from(&built), From::Host(built.path))
         }
         Action::BuildHere(recipe) => {
-            let here = run.controller.as_ref().ok_or_else(|| Failure::new("this machine was not looked at"))?;
-            let built = run.local_builds.get(scope, plan, recipe, here, limits).await?;
+            let built = run.local_builds.get(scope, plan, recipe, limits).await?;
             (Program::from(&built), From::Here(built.path.into()))
         }
         Action::Send(binary) => {

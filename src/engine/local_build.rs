@@ -7,9 +7,10 @@ use tokio::sync::Mutex;
 use super::{Failure, install::build_in, plan::WorkerPlan};
 use crate::{
     build::Built,
+    preflight,
     scope::Scope,
-    target::{Closed, Target},
-    vocab::{BuildKey, Facts, Limits, RecipeMeta},
+    target::{Closed, Target, local::local, supervisor::Supervision},
+    vocab::{BuildKey, Facts, HostName, Limits, RecipeMeta},
 };
 
 /// Results so far, failed ones too: what failed for one host is not tried again for the next.
@@ -23,7 +24,15 @@ pub struct LocalBuilds {
 #[derive(Default)]
 struct State {
     target: Option<Arc<dyn Target>>,
+    facts: Option<Result<Facts, Failure>>,
     built: HashMap<BuildKey, Result<Built, Failure>>,
+}
+
+impl State {
+    fn target(&mut self, limits: &Limits) -> Arc<dyn Target> {
+        let supervision = Supervision { grace: limits.grace, lease: limits.lease, ..Supervision::default() };
+        self.target.get_or_insert_with(|| Arc::new(local(supervision))).clone()
+    }
 }
 
 impl LocalBuilds {
@@ -40,35 +49,41 @@ impl LocalBuilds {
         scope: &Scope,
         plan: &WorkerPlan,
         recipe: &RecipeMeta,
-        facts: &Facts,
         limits: &Limits,
     ) -> Result<Built, Failure> {
+        let facts = self.facts(scope, limits).await?;
         let mut state = scope.race(self.state.lock()).await?;
         if let Some(done) = state.built.get(&plan.key) {
             return done.clone();
         }
-        let target = match &state.target {
-            Some(target) => target.clone(),
-            None => {
-                let supervision = crate::target::supervisor::Supervision {
-                    grace: limits.grace,
-                    lease: limits.lease,
-                    ..Default::default()
-                };
-                let target: Arc<dyn Target> = Arc::new(crate::target::local::local(supervision));
-                state.target = Some(target.clone());
-                target
-            }
-        };
+        let target = state.target(limits);
         let work = self.dir.join(&plan.key.to_string()[..16]);
         let work = work.to_str().ok_or_else(|| Failure::new("the cache folder's path is not UTF-8"))?.to_owned();
-        let here = scope.for_host(&crate::vocab::HostName::local());
-        let result = build_in(&here, &*target, recipe, facts, &Default::default(), plan, &work, limits).await;
+        let here = scope.for_host(&HostName::local());
+        let result = build_in(&here, &*target, recipe, &facts, &Default::default(), plan, &work, limits).await;
         // A cancel says nothing about the recipe.
         if scope.check().is_ok() {
             state.built.insert(plan.key, result.clone());
         }
         result
+    }
+
+    /// What this machine is; looked at once, when a host first asks for it.
+    ///
+    /// # Errors
+    /// As the probe.
+    pub async fn facts(&self, scope: &Scope, limits: &Limits) -> Result<Facts, Failure> {
+        let mut state = scope.race(self.state.lock()).await?;
+        if let Some(facts) = &state.facts {
+            return facts.clone();
+        }
+        let target = state.target(limits);
+        let limited = scope.for_host(&HostName::local()).within("look at this machine", limits.short);
+        let facts = preflight::probe(&limited, &*target).await.map_err(Failure::from);
+        if scope.check().is_ok() {
+            state.facts = Some(facts.clone());
+        }
+        facts
     }
 
     /// Removes what was built; `Some` when that could not be confirmed.

@@ -11,7 +11,7 @@ mod failure;
 mod fleet;
 mod install;
 mod job;
-mod local_build;
+pub mod local_build;
 mod phase;
 pub mod plan;
 mod query;

@@ -24,6 +24,9 @@ pub struct Settings {
     pub color: bool,
 }
 
+/// Hosts worked on at a time, unless it is said otherwise.
+pub const FORKS: usize = 64;
+
 /// How long things may take.
 #[derive(Debug, Clone)]
 pub struct Limits {

@@ -1,0 +1,278 @@
+//! The answers of verbs that ask: a table for people, one document for programs.
+
+use serde_json::{Value, json};
+
+use super::{
+    args::{Global, OutputForm},
+    print,
+    table::table,
+    tell,
+};
+use crate::{
+    engine::{
+        Conclusion, Finding, InstalledState,
+        plan::{Action, WorkerPlan},
+    },
+    preflight::check::{Grade, Verdict},
+    vocab::{
+        Facts, HostSummary,
+        text::{human_bytes, printable},
+    },
+};
+
+/// Shows what the hosts said, and which did not.
+pub fn show(global: &Global, verb: &str, conclusion: &Conclusion) {
+    if global.output == OutputForm::Json {
+        print(&format!("{:#}\n", document(verb, conclusion)));
+        return;
+    }
+    let rows: Vec<Vec<String>> =
+        conclusion.summary.hosts.iter().flat_map(|host| rows(verb, conclusion, host)).collect();
+    let head: &[&str] = match verb {
+        "ping" => &["HOST", "STATE", "CONNECTED", "ROUND TRIP"],
+        "status" => &["HOST", "WORKER", "VERSION", "STATE", "PATH", "INSTALLED"],
+        "plan" => &["HOST", "WORKER", "VERSION", "WHAT", "WHERE TO", "WHY"],
+        _ => &["HOST", "VERDICT", "SYSTEM", "CORES", "MEMORY", "GPU", "INSTALL TO"],
+    };
+    print(&table(head, &rows));
+    for host in &conclusion.summary.hosts {
+        details(verb, conclusion, host);
+    }
+}
+
+/// Whether a plan has something to do.
+pub fn changes(conclusion: &Conclusion) -> bool {
+    conclusion
+        .findings
+        .values()
+        .flatten()
+        .any(|f| matches!(f, Finding::Plan(plans) if plans.iter().any(WorkerPlan::changes)))
+}
+
+fn findings<'a>(conclusion: &'a Conclusion, host: &HostSummary) -> &'a [Finding] {
+    conclusion.findings.get(&host.host).map_or(&[], Vec::as_slice)
+}
+
+fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<String>> {
+    let name = host.host.to_string();
+    let found = findings(conclusion, host);
+    if found.is_empty() {
+        let reason = host.report.reason.map(|r| format!(" ({r})")).unwrap_or_default();
+        let state = format!("{}{reason}", host.report.outcome);
+        return vec![match verb {
+            "status" | "plan" => vec![name, String::new(), String::new(), state],
+            _ => vec![name, state],
+        }];
+    }
+    found
+        .iter()
+        .flat_map(|finding| match finding {
+            Finding::Ping { connected, round_trip } => vec![vec![
+                name.clone(),
+                "there".into(),
+                format!("{:.0} ms", connected.as_secs_f64() * 1e3),
+                format!("{:.1} ms", round_trip.as_secs_f64() * 1e3),
+            ]],
+            Finding::Check { facts, verdicts } => vec![check_row(&name, facts, verdicts, host)],
+            Finding::Status(workers) if workers.is_empty() => {
+                vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
+            }
+            Finding::Status(workers) => workers
+                .iter()
+                .map(|w| {
+                    let m = &w.manifest;
+                    vec![
+                        name.clone(),
+                        m.worker.to_string(),
+                        m.version.clone(),
+                        w.state.as_str().into(),
+                        m.path.clone(),
+                        m.installed_at.clone(),
+                    ]
+                })
+                .collect(),
+            Finding::Plan(plans) => plans
+                .iter()
+                .map(|plan| {
+                    let what = match &plan.action {
+                        Action::Unchanged => "nothing: it is there".into(),
+                        Action::BuildOnHost(_) => "build on the host".into(),
+                        Action::BuildHere(_) => "build here, send".into(),
+                        Action::Send(binary) => format!("send {}", human_bytes(binary.size)),
+                    };
+                    vec![
+                        name.clone(),
+                        plan.worker.to_string(),
+                        plan.version.clone().unwrap_or_else(|| "?".into()),
+                        what,
+                        plan.dir.bin.clone(),
+                        plan.why.clone(),
+                    ]
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn check_row(name: &str, facts: &Facts, verdicts: &[Verdict], host: &HostSummary) -> Vec<String> {
+    let verdict = if !host.report.outcome.is_ok() {
+        "refused"
+    } else if verdicts.iter().any(|v| v.grade == Grade::Warn) {
+        "warnings"
+    } else {
+        "ok"
+    };
+    let gpus = facts.gpus.iter().map(|gpu| gpu.name.clone()).collect::<Vec<_>>().join(", ");
+    let dir = crate::preflight::install_dir::choose(facts, false).map_or("-".into(), |dir| dir.bin);
+    vec![
+        name.into(),
+        verdict.into(),
+        format!("{} {}", facts.distribution.as_deref().unwrap_or_default(), facts.platform()).trim().to_owned(),
+        facts.cores.map_or("?".into(), |n| n.to_string()),
+        facts.memory.map_or("?".into(), human_bytes),
+        if gpus.is_empty() { "-".into() } else { gpus },
+        dir,
+    ]
+}
+
+/// What does not fit into a row: verdicts that are not "ok", and errors with their next step.
+fn details(verb: &str, conclusion: &Conclusion, host: &HostSummary) {
+    let name = &host.host;
+    if verb == "check" {
+        for finding in findings(conclusion, host) {
+            let Finding::Check { verdicts, .. } = finding else { continue };
+            for verdict in verdicts.iter().filter(|v| v.grade != Grade::Ok) {
+                let grade = if verdict.grade == Grade::No { "refused" } else { "warning" };
+                tell(&format!("{name}: {grade}: {}: {}\n", verdict.what, printable(&verdict.text)));
+                if let Some(hint) = &verdict.hint {
+                    tell(&format!("{name}:   {}\n", printable(hint)));
+                }
+            }
+        }
+        // The verdicts say it already.
+        if findings(conclusion, host)
+            .iter()
+            .any(|f| matches!(f, Finding::Check { verdicts, .. } if crate::preflight::check::refuses(verdicts)))
+        {
+            return;
+        }
+    }
+    if let Some(error) = &host.report.error {
+        tell(&format!("{name}: {}: {}\n", host.report.outcome, printable(error)));
+        if let Some(hint) = &host.report.hint {
+            tell(&format!("{name}:   {}\n", printable(hint)));
+        }
+    }
+}
+
+fn document(verb: &str, conclusion: &Conclusion) -> Value {
+    let hosts: Vec<Value> = conclusion
+        .summary
+        .hosts
+        .iter()
+        .map(|host| {
+            let mut value = json!({
+                "host": host.host.as_str(),
+                "outcome": host.report.outcome.as_str(),
+                "reason": host.report.reason.map(|r| r.as_str()),
+                "error": host.report.error,
+                "hint": host.report.hint,
+                "elapsed_ms": u64::try_from(host.report.elapsed.as_millis()).unwrap_or(u64::MAX),
+            });
+            for finding in findings(conclusion, host) {
+                let (key, found) = one(finding);
+                value[key] = found;
+            }
+            value
+        })
+        .collect();
+    json!({ "v": 1, "verb": verb, "exit": conclusion.summary.exit.code(), "hosts": hosts })
+}
+
+fn one(finding: &Finding) -> (&'static str, Value) {
+    match finding {
+        Finding::Ping { connected, round_trip } => (
+            "ping",
+            json!({ "connected_ms": connected.as_secs_f64() * 1e3, "round_trip_ms": round_trip.as_secs_f64() * 1e3 }),
+        ),
+        Finding::Check { facts, verdicts } => {
+            ("check", json!({ "facts": facts_value(facts), "verdicts": verdicts_value(verdicts) }))
+        }
+        Finding::Status(workers) => (
+            "workers",
+            workers
+                .iter()
+                .map(|w| {
+                    let m = &w.manifest;
+                    let found = match w.state {
+                        InstalledState::Modified(digest) => Some(digest.to_string()),
+                        _ => None,
+                    };
+                    json!({
+                        "worker": m.worker.as_str(), "version": m.version, "path": m.path, "state": w.state.as_str(),
+                        "digest": m.digest.to_string(), "found_digest": found, "key": m.key.to_string(), "size": m.size,
+                        "origin": m.origin, "run": m.run, "installed_at": m.installed_at,
+                        "previous": m.previous.map(|d| d.to_string()),
+                    })
+                })
+                .collect(),
+        ),
+        Finding::Plan(plans) => (
+            "plan",
+            plans
+                .iter()
+                .map(|plan| {
+                    let (action, size) = match &plan.action {
+                        Action::Unchanged => ("unchanged", None),
+                        Action::BuildOnHost(_) => ("build_on_host", None),
+                        Action::BuildHere(_) => ("build_here", None),
+                        Action::Send(binary) => ("send", Some(binary.size)),
+                    };
+                    json!({
+                        "worker": plan.worker.as_str(), "version": plan.version, "action": action, "size": size,
+                        "directory": plan.dir.bin, "why": plan.why, "origin": plan.origin, "key": plan.key.to_string(),
+                        "limit_ms": u64::try_from(plan.limit.as_millis()).unwrap_or(u64::MAX),
+                        "replaces": plan.old.as_ref().map(|old| &old.version),
+                    })
+                })
+                .collect(),
+        ),
+    }
+}
+
+fn verdicts_value(verdicts: &[Verdict]) -> Value {
+    let grade = |grade| match grade {
+        Grade::Ok => "ok",
+        Grade::Warn => "warning",
+        Grade::No => "refused",
+    };
+    verdicts
+        .iter()
+        .map(|v| json!({ "grade": grade(v.grade), "what": v.what, "text": v.text, "hint": v.hint }))
+        .collect()
+}
+
+fn facts_value(facts: &Facts) -> Value {
+    let tools: serde_json::Map<String, Value> = facts
+        .tools
+        .iter()
+        .map(|(name, tool)| {
+            (name.clone(), json!({ "path": tool.path, "version": tool.version, "on_path": tool.on_path }))
+        })
+        .collect();
+    json!({
+        "os": facts.os.to_string(), "kernel": facts.kernel, "arch": facts.arch.as_str(),
+        "libc": facts.libc.as_ref().map(ToString::to_string), "distribution": facts.distribution,
+        "cpu_level": facts.cpu_level, "cores": facts.cores, "memory": facts.memory,
+        "disks": facts.disks.iter().map(|d| json!({ "path": d.path, "free": d.free, "filesystem": d.filesystem })).collect::<Vec<_>>(),
+        "gpus": facts.gpus.iter().map(|g| json!({
+            "kind": g.kind.as_str(), "name": g.name, "vram": g.vram, "compute": g.compute,
+        })).collect::<Vec<_>>(),
+        "user": facts.user, "uid": facts.uid, "home": facts.home, "login_shell": facts.login_shell, "path": facts.path,
+        "system_bin_writable": facts.system_bin.is_ok(), "user_bin_writable": facts.user_bin.is_ok(), "sudo": facts.sudo,
+        "tools": tools,
+        "installed": facts.installed.iter().map(|m| json!({
+            "worker": m.worker.as_str(), "version": m.version, "path": m.path, "digest": m.digest.to_string(),
+        })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,150 @@
+//! Flags, environment and files, merged into what the engine takes.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Complaint,
+    args::{Global, InstallFlags, InventoryCommand, RunFlags},
+    print, tell,
+};
+use crate::{
+    catalog::{Catalog, CatalogSource},
+    inventory::{self, Defaults, Intent, Inventory, Source},
+    target::ssh::config::SshConfig,
+    vocab::{ExitCode, Host, Limits, Settings, settings},
+};
+
+/// Files that were read, before any host is contacted.
+pub struct Context {
+    pub settings: Settings,
+    pub inventory: Inventory,
+    pub ssh: SshConfig,
+}
+
+impl Context {
+    pub fn load(global: &Global, run: &RunFlags, install: &InstallFlags) -> Result<Self, Complaint> {
+        let home = home()?;
+        let config_dir = xdg("XDG_CONFIG_HOME", &home, ".config");
+        let inventory = load_inventory(global, &home, &config_dir)?;
+        let ssh = SshConfig::load(global.ssh_config.as_deref(), &home)
+            .map_err(|error| Complaint::usage(error.to_string()))?;
+        let limits = limits(global, run, install, inventory.defaults());
+        let settings = Settings {
+            user: user(),
+            cache_dir: xdg("XDG_CACHE_HOME", &home, ".cache"),
+            state_dir: xdg("XDG_STATE_HOME", &home, ".local/state"),
+            config_dir,
+            ssh_config: global.ssh_config.clone(),
+            agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(PathBuf::from),
+            interactive: !global.no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+            limits,
+            forks: global.forks.map(|n| n as usize).or(inventory.defaults().forks).unwrap_or(settings::FORKS),
+            color: color(global),
+            home,
+        };
+        Ok(Self { settings, inventory, ssh })
+    }
+
+    pub fn select(&self, global: &Global, intent: Intent) -> Result<Vec<Host>, Complaint> {
+        let known = |name: &str| self.ssh.is_concrete_host(name);
+        self.inventory.select(global.hosts.as_deref(), intent, &known).map_err(|error| Complaint {
+            text: error.to_string(),
+            hint: error.hint().map(str::to_owned),
+            exit: error.exit_code(),
+        })
+    }
+}
+
+pub fn catalog(global: &Global) -> Result<Catalog, Complaint> {
+    let folders = global.catalog.iter().map(|dir| CatalogSource::Folder(dir.clone()));
+    let sources: Vec<_> = folders.chain([CatalogSource::BuiltIn]).collect();
+    Catalog::open(&sources).map_err(|error| Complaint::usage(error.to_string()))
+}
+
+/// `rbee inventory …`
+pub fn inventory(global: &Global, command: &InventoryCommand) -> Result<ExitCode, Complaint> {
+    let InventoryCommand::Check = command;
+    let home = home()?;
+    let source = source(global, &xdg("XDG_CONFIG_HOME", &home, ".config"));
+    match inventory::load(&source, &home) {
+        Ok(inventory) => {
+            let groups: Vec<_> = inventory.groups().collect();
+            print(&format!("{} hosts, groups: {}\n", inventory.hosts().len(), groups.join(", ")));
+            Ok(ExitCode::Ok)
+        }
+        Err(error) if !error.problems().is_empty() => {
+            for problem in error.problems() {
+                tell(&format!("{problem}\n"));
+            }
+            Ok(ExitCode::Usage)
+        }
+        Err(error) => Err(Complaint::usage(error.to_string())),
+    }
+}
+
+fn load_inventory(global: &Global, home: &Path, config_dir: &Path) -> Result<Inventory, Complaint> {
+    inventory::load(&source(global, config_dir), home).map_err(|error| {
+        let more = error.problems().len().saturating_sub(1);
+        let complaint = Complaint::usage(error.to_string());
+        if more > 0 {
+            complaint.hint(format!("and {more} more: rbee inventory check lists them all"))
+        } else {
+            complaint
+        }
+    })
+}
+
+fn source(global: &Global, config_dir: &Path) -> Source {
+    match &global.inventory {
+        Some(path) => Source::Named(path.clone()),
+        None => Source::Usual(vec!["inventory".into(), config_dir.join("inventory.toml")]),
+    }
+}
+
+fn limits(global: &Global, run: &RunFlags, install: &InstallFlags, defaults: &Defaults) -> Limits {
+    let standard = Limits::default();
+    Limits {
+        connect: run.connect_timeout.or(defaults.connect_timeout).unwrap_or(standard.connect),
+        short: defaults.step_timeout.unwrap_or(standard.short),
+        install: install.build_timeout.or(defaults.install_timeout),
+        idle: install.build_idle.or(defaults.build_idle).unwrap_or(standard.idle),
+        run: global.timeout.or(defaults.timeout),
+        grace: run.grace.or(defaults.grace).unwrap_or(standard.grace),
+        lease: run.lease.or(defaults.lease).unwrap_or(standard.lease),
+    }
+}
+
+fn home() -> Result<PathBuf, Complaint> {
+    let set = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    set.or_else(|| nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir))
+        .ok_or_else(|| Complaint::usage("this user has no home folder; set HOME"))
+}
+
+fn user() -> String {
+    match nix::unistd::User::from_uid(nix::unistd::geteuid()) {
+        Ok(Some(user)) => user.name,
+        _ => std::env::var("USER").unwrap_or_else(|_| "unknown".into()),
+    }
+}
+
+/// A folder of ours below an XDG variable, which counts only when it is absolute.
+fn xdg(variable: &str, home: &Path, otherwise: &str) -> PathBuf {
+    let set = std::env::var_os(variable).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    set.unwrap_or_else(|| home.join(otherwise)).join("rbee")
+}
+
+fn color(global: &Global) -> bool {
+    use super::args::When;
+    match global.color {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => {
+            std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+                && std::io::stderr().is_terminal()
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The command line: merges flags, environment and files into settings, asks the engine, shows what comes back.
+//!
+//! Nothing below this floor reads the environment, prints, or knows a terminal.
+
+mod answer;
+mod args;
+mod context;
+mod fleet;
+mod output;
+mod programs;
+mod sandbox;
+mod signals;
+mod table;
+mod worker;
+
+use std::io::Write;
+
+use clap::{CommandFactory, Parser};
+
+use crate::vocab::ExitCode;
+use args::{Args, Command};
+
+/// What a command could not do, said to the user; nothing was contacted.
+#[derive(Debug)]
+pub struct Complaint {
+    pub text: String,
+    pub hint: Option<String>,
+    pub exit: ExitCode,
+}
+
+impl Complaint {
+    fn usage(text: impl Into<String>) -> Self {
+        Self { text: text.into(), hint: None, exit: ExitCode::Usage }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// Runs the program; the number is its exit status.
+pub fn main() -> u8 {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+        let what = info.payload().downcast_ref::<&str>().copied().map(str::to_owned);
+        let what = what.or_else(|| info.payload().downcast_ref::<String>().cloned()).unwrap_or_default();
+        tell(&format!("rbee: a bug{place}: {what}\n  please report it with the command that you typed\n"));
+    }));
+    match std::panic::catch_unwind(run) {
+        Ok(Ok(exit)) => exit.code(),
+        Ok(Err(complaint)) => {
+            tell(&format!("rbee: {}\n", complaint.text));
+            if let Some(hint) = complaint.hint {
+                tell(&format!("  {hint}\n"));
+            }
+            complaint.exit.code()
+        }
+        Err(_) => ExitCode::Bug.code(),
+    }
+}
+
+fn run() -> Result<ExitCode, Complaint> {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are what was asked for.
+            let exit = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+            let _ = error.print();
+            return Ok(exit);
+        }
+    };
+    if args.global.verbose > 1 {
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).init();
+    }
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Complaint::usage(format!("cannot start: {error}")))
+    };
+    match args.command {
+        Command::Fleet(command) => runtime()?.block_on(fleet::run(args.global, command)),
+        Command::Worker(command) => worker::run(&args.global, command),
+        Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
+        Command::Inventory(command) => context::inventory(&args.global, &command),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "rbee", &mut text);
+            print(&String::from_utf8_lossy(&text));
+            Ok(ExitCode::Ok)
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Args::command())
+                .render(&mut text)
+                .map_err(|error| Complaint::usage(format!("cannot write the manual page: {error}")))?;
+            print(&String::from_utf8_lossy(&text));
+            Ok(ExitCode::Ok)
+        }
+    }
+}
+
+/// Writes data; a reader that has gone away is no error.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes talk.
+fn tell(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

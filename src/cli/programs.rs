@@ -1,0 +1,63 @@
+//! `--binary`: programs that need no build, read before any host is contacted.
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use super::Complaint;
+use crate::{
+    engine::Binary,
+    preflight::binary::inspect,
+    transfer::file_digest,
+    vocab::{WorkerId, facts::Arch},
+};
+
+/// Reads `[OS-ARCH=]PATH …`; the id is the worker's, or made of the file's name.
+pub async fn read(arguments: &[String], worker: Option<&str>) -> Result<Vec<Arc<Binary>>, Complaint> {
+    let mut binaries: Vec<Arc<Binary>> = Vec::new();
+    for argument in arguments {
+        let (platform, path) = match argument.split_once('=') {
+            Some((platform, path)) if !platform.contains('/') => (Some(parse_platform(platform)?), path),
+            _ => (None, argument.as_str()),
+        };
+        let binary = one(platform, Path::new(path), worker).await?;
+        if binaries.iter().any(|other| other.platform == binary.platform) {
+            return Err(Complaint::usage(match &binary.platform {
+                Some(platform) => format!("there are two --binary for {platform}"),
+                None => "there are two --binary for every platform".into(),
+            })
+            .hint("write --binary OS-ARCH=PATH for each"));
+        }
+        binaries.push(Arc::new(binary));
+    }
+    // The exact platform before the one for all.
+    binaries.sort_by_key(|binary| binary.platform.is_none());
+    Ok(binaries)
+}
+
+fn parse_platform(text: &str) -> Result<String, Complaint> {
+    let bad = || {
+        Complaint::usage(format!("{text:?} is no platform"))
+            .hint("platforms are linux-x86_64, linux-aarch64, macos-x86_64 and macos-aarch64")
+    };
+    let (os, arch) = text.split_once('-').ok_or_else(bad)?;
+    match (os, Arch::parse(arch)) {
+        ("linux" | "macos", arch @ (Arch::X86_64 | Arch::Aarch64)) => Ok(format!("{os}-{arch}")),
+        _ => Err(bad()),
+    }
+}
+
+async fn one(platform: Option<String>, path: &Path, worker: Option<&str>) -> Result<Binary, Complaint> {
+    let shown = path.display();
+    let mut file = File::open(path).map_err(|error| Complaint::usage(format!("cannot read {shown}: {error}")))?;
+    if !file.metadata().is_ok_and(|data| data.is_file()) {
+        return Err(Complaint::usage(format!("{shown} is not a file")));
+    }
+    let program = inspect(&mut file).map_err(|error| Complaint::usage(format!("cannot install {shown}: {error}")))?;
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let id = worker.map_or_else(|| name.to_ascii_lowercase(), str::to_owned);
+    let worker = WorkerId::new(&id).map_err(|error| {
+        Complaint::usage(error.to_string()).hint("name the worker: rbee fleet install WORKER --binary …")
+    })?;
+    let (digest, size) = file_digest(path).await.map_err(|error| Complaint::usage(error.to_string()))?;
+    // A program is found under its worker's name, whatever the build called the file.
+    Ok(Binary { program_name: worker.to_string(), worker, path: path.to_owned(), platform, program, size, digest })
+}
