@@ -378,3 +378,62 @@ async fn several_commands_run_side_by_side() {
     assert!(start.elapsed() < Duration::from_secs(6), "not side by side: {:?}", start.elapsed());
     assert_eq!(target.close().await, Closed::Clean);
 }
+
+/// A signal to a shell that was forked a moment ago can be lost: nothing may wait for its effect.
+#[tokio::test]
+async fn short_commands_in_a_row_never_hang() {
+    for sh in SHELLS {
+        let target = target(sh, "cgroup subreaper group");
+        for i in 0..200 {
+            let (status, out, _) = output(&target, Command::own("short", format!("echo {i}"))).await;
+            assert_eq!((status, out), (0, format!("{i}\n")), "{sh}");
+        }
+        assert_eq!(target.close().await, Closed::Clean, "{sh}");
+    }
+}
+
+#[tokio::test]
+async fn a_stuck_listener_pauses_the_command_and_can_still_cancel() {
+    struct Stuck(tokio::sync::watch::Receiver<bool>, u64);
+    #[async_trait]
+    impl Output for Stuck {
+        async fn chunk(&mut self, _: Stream, bytes: &[u8]) {
+            self.1 += bytes.len() as u64;
+            let _ = self.0.wait_for(|open| *open).await;
+        }
+    }
+    let target = local(Supervision::default());
+    let token = token();
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let (scope, _events) = scope();
+    let mut listener = Stuck(gate.clone(), 0);
+    let script = format!(": {token}; yes | head -c 100000000");
+    let release = async {
+        // Stopped: state T, long before the end of the output.
+        let stopped = || {
+            processes_with(&token).iter().any(|pid| {
+                std::fs::read_to_string(format!("/proc/{pid}/stat"))
+                    .is_ok_and(|s| s.rsplit(") ").next().is_some_and(|s| s.starts_with('T')))
+            })
+        };
+        eventually("paused", Duration::from_secs(10), stopped).await;
+        open.send_replace(true);
+    };
+    let command = Command::foreign("yes", script);
+    let (exit, ()) = tokio::join!(target.run(&scope, &command, &mut listener), release);
+    assert_eq!(exit.unwrap().status, 0);
+    assert_eq!(listener.1, 100_000_000);
+
+    open.send_replace(false);
+    let cancel = scope.cancel().clone();
+    let mut listener = Stuck(gate, 0);
+    let command = Command::foreign("yes", format!(": {token}; yes"));
+    let ask = async {
+        eventually("started", Duration::from_secs(10), || !processes_with(&token).is_empty()).await;
+        cancel.ask(CancelReason::Interrupt);
+    };
+    let (result, ()) = tokio::join!(target.run(&scope, &command, &mut listener), ask);
+    assert!(matches!(result, Err(TargetError::Stopped(_))), "{result:?}");
+    assert_eq!(processes_with(&token), Vec::<u32>::new());
+    assert_eq!(target.close().await, Closed::Clean);
+}

@@ -30,9 +30,6 @@ pub struct Global {
     /// Read this instead of ~/.ssh/config and the system's, as `ssh -F`
     #[arg(short = 'F', long, global = true, env = "RBEE_SSH_CONFIG", value_name = "PATH")]
     pub ssh_config: Option<PathBuf>,
-    /// Hosts to work on: names, globs, ranges, @group; `,` union, `&` intersection, `!` exclusion, `all`
-    #[arg(short = 'H', long, global = true, env = "RBEE_HOSTS", value_name = "PATTERN")]
-    pub hosts: Option<String>,
     /// Folder of recipes to look in before the built-in ones (repeatable)
     #[arg(long, global = true, env = "RBEE_CATALOG", value_name = "DIR", value_delimiter = ':')]
     pub catalog: Vec<PathBuf>,
@@ -77,8 +74,7 @@ pub enum When {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Work on the selected hosts
-    #[command(subcommand)]
-    Fleet(FleetCommand),
+    Fleet(Fleet),
     /// Workers: what can be installed
     #[command(subcommand)]
     Worker(WorkerCommand),
@@ -92,6 +88,15 @@ pub enum Command {
     Completions { shell: clap_complete::Shell },
     /// Print the manual page
     Man,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Fleet {
+    /// Hosts to work on: names, globs, ranges, @group; `,` union, `&` intersection, `!` exclusion, `all`
+    #[arg(short = 'H', long, global = true, env = "RBEE_HOSTS", value_name = "PATTERN")]
+    pub hosts: Option<String>,
+    #[command(subcommand)]
+    pub command: FleetCommand,
 }
 
 #[derive(Debug, Subcommand)]
@@ -238,8 +243,8 @@ pub enum SandboxCommand {
     /// Start SSH hosts on loopback, each with a home of its own
     Up {
         /// How many
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        hosts: u32,
+        #[arg(long = "hosts", value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        count: u32,
         #[command(flatten)]
         place: SandboxPlace,
         /// Come back when they are ready, and leave them running
@@ -277,5 +282,15 @@ fn lease(text: &str) -> Result<Duration, String> {
     match some_duration(text)? {
         short if short < Duration::from_secs(2) => Err("must be at least 2s".into()),
         duration => Ok(duration),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Args::command().debug_assert();
     }
 }

@@ -48,9 +48,9 @@ impl Context {
         Ok(Self { settings, inventory, ssh })
     }
 
-    pub fn select(&self, global: &Global, intent: Intent) -> Result<Vec<Host>, Complaint> {
+    pub fn select(&self, pattern: Option<&str>, intent: Intent) -> Result<Vec<Host>, Complaint> {
         let known = |name: &str| self.ssh.is_concrete_host(name);
-        self.inventory.select(global.hosts.as_deref(), intent, &known).map_err(|error| Complaint {
+        self.inventory.select(pattern, intent, &known).map_err(|error| Complaint {
             text: error.to_string(),
             hint: error.hint().map(str::to_owned),
             exit: error.exit_code(),

@@ -37,13 +37,13 @@ struct Asked {
     changes_exit: bool,
 }
 
-pub async fn run(global: Global, command: FleetCommand) -> Result<ExitCode, Complaint> {
+pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
     let asked = match command {
-        FleetCommand::Hosts => return hosts(&global),
+        FleetCommand::Hosts => return hosts(&global, pattern),
         other => ask(&global, other).await?,
     };
     let context = Context::load(&global, &asked.run, &asked.install)?;
-    let hosts = context.select(&global, asked.intent)?;
+    let hosts = context.select(pattern, asked.intent)?;
     let catalog = context::catalog(&global)?;
     check_workers(&asked.request, &catalog, &hosts)?;
     carry_out(&global, context, hosts, catalog, asked).await
@@ -213,9 +213,9 @@ async fn expire(scope: Scope, limit: Duration) {
 }
 
 /// `fleet hosts`: the inventory's word, nobody is contacted.
-fn hosts(global: &Global) -> Result<ExitCode, Complaint> {
+fn hosts(global: &Global, pattern: Option<&str>) -> Result<ExitCode, Complaint> {
     let context = Context::load(global, &RunFlags::default(), &InstallFlags::default())?;
-    let hosts = context.select(global, Intent::Read)?;
+    let hosts = context.select(pattern, Intent::Read)?;
     let address = |host: &Host| match &host.route {
         Route::Local => "this machine".to_owned(),
         Route::Ssh(route) => {

@@ -79,7 +79,9 @@ fn run() -> Result<ExitCode, Complaint> {
             .map_err(|error| Complaint::usage(format!("cannot start: {error}")))
     };
     match args.command {
-        Command::Fleet(command) => runtime()?.block_on(fleet::run(args.global, command)),
+        Command::Fleet(command) => {
+            runtime()?.block_on(fleet::run(args.global, command.hosts.as_deref(), command.command))
+        }
         Command::Worker(command) => worker::run(&args.global, command),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => context::inventory(&args.global, &command),

@@ -17,18 +17,18 @@ const START: Duration = Duration::from_secs(120);
 
 pub async fn run(command: SandboxCommand) -> Result<ExitCode, Complaint> {
     match command {
-        SandboxCommand::Up { hosts, place: SandboxPlace { dir }, detach } if detach => {
+        SandboxCommand::Up { count, place: SandboxPlace { dir }, detach } if detach => {
             let exe = std::env::current_exe().map_err(|error| Complaint::usage(error.to_string()))?;
-            let count = hosts.to_string();
+            let number = count.to_string();
             let args: [OsString; 6] =
-                ["sandbox".into(), "up".into(), "--hosts".into(), count.into(), "--dir".into(), dir.clone().into()];
+                ["sandbox".into(), "up".into(), "--hosts".into(), number.into(), "--dir".into(), dir.clone().into()];
             sandbox::spawn_detached(&dir, &exe, args, START).await.map_err(complain)?;
-            print(&greeting(&dir, hosts as usize));
+            print(&greeting(&dir, count as usize));
             print(&format!("end it:  rbee sandbox down --dir {}\n", sh_quote(&dir.to_string_lossy())));
             Ok(ExitCode::Ok)
         }
-        SandboxCommand::Up { hosts, place: SandboxPlace { dir }, .. } => {
-            let mut options = Options::new(&dir, hosts as usize);
+        SandboxCommand::Up { count, place: SandboxPlace { dir }, .. } => {
+            let mut options = Options::new(&dir, count as usize);
             options.toolchain = Toolchain::find(|name| std::env::var_os(name));
             let sandbox = Sandbox::start(options).await.map_err(complain)?;
             print(&greeting(&dir, sandbox.hosts().len()));

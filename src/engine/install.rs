@@ -137,7 +137,10 @@ async fn bring(
         async move {
             install::prepare(&scope.within("prepare", limits.short), target, layout).await?;
             match from {
-                From::Host(built) => transfer::copy(&scope, target, built, part, program.digest).await?,
+                From::Host(built) => {
+                    let scope = scope.within("copying the program", limits.short * 4);
+                    transfer::copy(&scope, target, built, part, program.digest).await?;
+                }
                 From::Here(file) => {
                     let mut source = open(file).await?;
                     transfer::upload(&scope, target, part, &mut source, program.digest).await?;

@@ -20,6 +20,12 @@ use crate::{
     vocab::{CancelStage, EventKind, Stream},
 };
 
+/// How long a request may take that is answered at once.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long a listener may take for a chunk before the command that prints it is paused.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Linux takes no longer single argument than 128 KiB.
 const SCRIPT_MAX: usize = 120 << 10;
 
@@ -169,12 +175,7 @@ impl Lane {
                 Step::Piece(Ok((stream, Ok(piece)))) => match piece {
                     // After a stop the pipes are only drained: whoever listens may be what is stuck.
                     Piece::Data(_) if stop.is_some() => {}
-                    Piece::Data(bytes) => {
-                        if let Err(why) = scope.race(output.chunk(stream, &bytes)).await {
-                            // The next turn of the loop sees the same stop and asks the host.
-                            drop(why);
-                        }
-                    }
+                    Piece::Data(bytes) => self.deliver(scope, output, stream, &bytes).await,
                     Piece::Record(words) => match words.first().map(String::as_str) {
                         Some("go") => group = words.get(1).and_then(|w| w.parse().ok()),
                         Some("end") => end = Some(End::parse(&words)),
@@ -214,6 +215,27 @@ impl Lane {
         Ok(Exit { status: end.status, containment: end.level })
     }
 
+    /// Hands a chunk over. A listener that is stuck stops the command, not the connection that others share.
+    ///
+    /// A stop of the scope is left for the caller's next turn to see.
+    async fn deliver(&mut self, scope: &Scope, output: &mut dyn Output, stream: Stream, bytes: &[u8]) {
+        let delivered = {
+            let chunk = output.chunk(stream, bytes);
+            tokio::pin!(chunk);
+            let prompt = scope.race(tokio::time::timeout(PATIENCE, &mut chunk)).await;
+            match prompt {
+                Ok(Ok(())) | Err(_) => return,
+                Ok(Err(_)) => {}
+            }
+            let _ = write(&self.stdin, "z\n").await;
+            scope.race(chunk).await
+        };
+        // After a stop the group is woken by the supervisor itself.
+        if delivered.is_ok() {
+            let _ = self.send("Z\n").await;
+        }
+    }
+
     /// Adds lines that are run at the end of the lane, whatever ends it.
     pub async fn register(&mut self, script: &str) -> Result<(), TargetError> {
         self.ask(&script::request("c", script)).await
@@ -231,12 +253,20 @@ impl Lane {
     async fn ask(&mut self, request: &str) -> Result<(), TargetError> {
         // Should this future be dropped in the middle, the answer stands in the way of the next request.
         self.state = State::Busy;
-        self.send(request).await?;
-        loop {
-            match self.next().await? {
-                (_, Piece::Record(words)) if words.first().is_some_and(|w| w == "ok") => break,
-                (Stream::Stdout, Piece::End) => return Err(self.lose("the host's supervisor is gone".into())),
-                _ => {}
+        let answer = async {
+            self.send(request).await?;
+            loop {
+                match self.next().await? {
+                    (_, Piece::Record(words)) if words.first().is_some_and(|w| w == "ok") => return Ok(()),
+                    (Stream::Stdout, Piece::End) => return Err(self.lose("the host's supervisor is gone".into())),
+                    _ => {}
+                }
+            }
+        };
+        match tokio::time::timeout(ANSWER, answer).await {
+            Ok(answer) => answer?,
+            Err(_) => {
+                return Err(self.lose(format!("the host's supervisor did not answer within {} s", ANSWER.as_secs())));
             }
         }
         self.state = State::Idle;
@@ -272,17 +302,8 @@ impl Lane {
         }
     }
 
-    pub(super) async fn send(&mut self, text: &str) -> Result<(), TargetError> {
-        let sent = {
-            let mut stdin = self.stdin.lock().await;
-            match stdin.as_mut() {
-                Some(writer) => match writer.write_all(text.as_bytes()).await {
-                    Ok(()) => writer.flush().await,
-                    Err(error) => Err(error),
-                },
-                None => Err(std::io::ErrorKind::BrokenPipe.into()),
-            }
-        };
+    async fn send(&mut self, text: &str) -> Result<(), TargetError> {
+        let sent = write(&self.stdin, text).await;
         sent.map_err(|error| self.lose(error.to_string()))
     }
 
@@ -355,6 +376,13 @@ fn say(scope: &Scope, stage: CancelStage, group: Option<u32>, survivors: u32) {
     scope.events().emit(EventKind::Cancel { stage, group, survivors });
 }
 
+async fn write(stdin: &Writer, text: &str) -> std::io::Result<()> {
+    let mut stdin = stdin.lock().await;
+    let writer = stdin.as_mut().ok_or(std::io::ErrorKind::BrokenPipe)?;
+    writer.write_all(text.as_bytes()).await?;
+    writer.flush().await
+}
+
 /// Writes a beat each period until the lane is closed.
 async fn beat(stdin: Writer, period: Duration) {
     let mut ticks = tokio::time::interval(period);
@@ -362,9 +390,7 @@ async fn beat(stdin: Writer, period: Duration) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let mut stdin = stdin.lock().await;
-        let Some(writer) = stdin.as_mut() else { return };
-        if writer.write_all(b"b\n").await.is_err() || writer.flush().await.is_err() {
+        if write(&stdin, "b\n").await.is_err() {
             return;
         }
     }

@@ -6,7 +6,10 @@
 //! file counts as a beat. Bytes are sent in windows, each followed by a ping: the next but one waits for it, and its size
 //! follows the time that the ping took, so that a beat never stands behind more than about a second of data.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -17,7 +20,7 @@ use super::{
     script,
 };
 use crate::{
-    scope::Scope,
+    scope::{Scope, Stop},
     target::{Source, TargetError, conduit::Opener},
     vocab::{EventKind, Unit, text::plain_line},
 };
@@ -27,6 +30,8 @@ const WINDOW_MIN: u64 = 128 << 10;
 const WINDOW_MAX: u64 = 64 << 20;
 /// A window should pass within this time.
 const WINDOW_TIME: Duration = Duration::from_millis(500);
+/// Without a byte taken, an upload has stalled.
+const STALL: Duration = Duration::from_secs(60);
 /// Between two events of progress.
 const PROGRESS: Duration = Duration::from_millis(200);
 
@@ -38,15 +43,23 @@ pub async fn put(
     path: &str,
     source: &mut dyn Source,
 ) -> (Option<Lane>, Result<(), TargetError>) {
-    match scope.race(send(&mut lane, opener, scope, path, source)).await {
-        Ok(done) => (Some(lane), done),
-        // The lane may stand between a request and its answer. Its end ends the receiver and removes the file.
-        Err(stop) => match tokio::time::timeout(CONFIRM * 2, lane.close()).await {
-            Ok(Ok(())) => (None, Err(TargetError::Stopped(stop))),
-            Ok(Err(what)) => (None, Err(TargetError::Unconfirmed { stop, what })),
-            Err(_) => (None, Err(TargetError::Unconfirmed { stop, what: "the host did not confirm".into() })),
-        },
+    let stop = match scope.race(send(&mut lane, opener, scope, path, source)).await {
+        Ok(Err(TargetError::Stopped(stalled))) => stalled,
+        Ok(done) => return (Some(lane), done),
+        Err(stop) => stop,
+    };
+    // The lane may stand between a request and its answer. Its end ends the receiver and removes the file.
+    match tokio::time::timeout(CONFIRM * 2, lane.close()).await {
+        Ok(Ok(())) => (None, Err(TargetError::Stopped(stop))),
+        Ok(Err(what)) => (None, Err(TargetError::Unconfirmed { stop, what })),
+        Err(_) => (None, Err(TargetError::Unconfirmed { stop, what: "the host did not confirm".into() })),
     }
+}
+
+/// Waits for a step of an upload as long as an upload may stand still.
+async fn moving<T>(step: impl Future<Output = Result<T, TargetError>>) -> Result<T, TargetError> {
+    let stalled = || TargetError::Stopped(Stop::TimedOut { operation: "an upload's next byte".into(), limit: STALL });
+    tokio::time::timeout(STALL, step).await.unwrap_or_else(|_| Err(stalled()))
 }
 
 async fn send(
@@ -67,7 +80,7 @@ async fn send(
 
     conduit.stdin.write_all(script::receiver(&nonce, path).as_bytes()).await.map_err(lost)?;
     conduit.stdin.flush().await.map_err(lost)?;
-    let pid = receiver.hello().await?;
+    let pid = moving(receiver.hello()).await?;
     lane.adopt(Some((pid, path))).await?;
     conduit.stdin.write_all(b"go\n").await.map_err(lost)?;
 
@@ -79,11 +92,11 @@ async fn send(
     };
     let (status, words) = match sent {
         Err(early) => early,
-        Ok(Err(error @ TargetError::Local(_))) => return Err(error),
+        Ok(Err(error @ (TargetError::Local(_) | TargetError::Stopped(_)))) => return Err(error),
         // The receiver's own words say more than a broken pipe.
         Ok(_) => {
             drop(conduit.stdin);
-            end.await
+            moving(async { Ok(end.await) }).await?
         }
     };
     match status {
@@ -112,7 +125,8 @@ async fn stream(
                 if chunk.is_empty() {
                     return Ok::<_, TargetError>((filled, true));
                 }
-                stdin.write_all(&chunk).await.map_err(|error| TargetError::Lost(error.to_string()))?;
+                moving(async { stdin.write_all(&chunk).await.map_err(|error| TargetError::Lost(error.to_string())) })
+                    .await?;
                 filled += chunk.len() as u64;
                 if told.elapsed() >= PROGRESS {
                     told = Instant::now();
@@ -131,7 +145,7 @@ async fn stream(
                 return Ok(Duration::ZERO);
             }
             let asked = Instant::now();
-            opener.ping().await.map(|()| asked.elapsed())
+            moving(opener.ping()).await.map(|()| asked.elapsed())
         };
         let (filled, delay) = tokio::join!(fill, ping);
         let (bytes, ended) = filled?;

@@ -32,19 +32,25 @@ ticker() {
     fi
     if [ "$m" -gt "$M" ]; then
       trap '' TERM
-      kill -TERM "-$$" || kill -TERM "$$"
-      exit 0
+      # Again and again: a shell that has just forked may lose a signal.
+      while kill -0 "$$"; do
+        kill -TERM "-$$" || kill -TERM "$$"
+        sleep 1
+      done
     fi
   done
 }
 
 tick() {
   [ -z "$T" ] || { kill -TERM "$T"; wait "$T"; }
-  # Ignored until the ticker has its trap, or an early beat would end it.
+  # Until the ticker has its traps, a beat must not end it, and an end must: a forked shell that still has our trap for
+  # a signal loses it.
   trap '' USR2
+  trap - TERM
   ticker &
   T=$!
   trap - USR2
+  trap 'finish lost' TERM
 }
 
 # Idle: waits for one request and prints it. "VERB … LINES", then as many lines.
@@ -74,6 +80,8 @@ watch() {
       b) kill -USR2 "$T"; kill -0 "$$" || break ;;
       k) kill -USR1 "$$" ;;
       K) kill -HUP "$$" ;;
+      z) kill -STOP "-$C" ;;
+      Z) kill -CONT "-$C" ;;
     esac
   done
   kill -TERM "$$" || kill -KILL "-$C"
@@ -165,6 +173,8 @@ strike() {
   kill "-$1" "-$C"
   # shellcheck disable=SC2086
   kill "-$1" "$C" $left
+  # A stopped process does not hear a TERM.
+  [ "$1" = KILL ] || kill -CONT "-$C"
   [ "$1" != KILL ] || [ -z "$cg" ] || echo 1 >"$cg/cgroup.kill"
 }
 
@@ -235,7 +245,8 @@ run() {
   was=$how
   reap "$kind"
   [ "$how" != none ] || how=$was
-  kill "$w"
+  # It may have been forked a moment ago: only KILL is never lost.
+  kill -KILL "$w"
   wait "$w"
   C='' w=''
   say end "$code" "$how" "$V" $left
@@ -257,7 +268,7 @@ finish() {
   [ "$C" != new ] || [ "$!" = "$before" ] || C=$!
   case $C in '' | new) left='' ;; *) reap "$kind" ;; esac
   kill -TERM "$T"
-  [ -z "$w" ] || kill "$w"
+  [ -z "$w" ] || kill -KILL "$w"
   if [ -n "$A" ]; then
     kill -TERM "-$A"
     kill -TERM "$A"
@@ -269,8 +280,9 @@ finish() {
   # Each cleanup sets `bad` when it could not.
   (bad='' && eval "$clean" && [ -z "$bad" ]) >/dev/null 3<&- 4>&-
   trash=$?
-  wait "$T"
   [ -z "$cg" ] || rmdir "$cg"
+  # The ticker that found us lost sees to it that we end; it goes after us.
+  [ -n "$1" ] || wait "$T"
   [ -n "$1" ] || say gone "$trash" $left
   exit 0
 }
@@ -278,7 +290,7 @@ finish() {
 trap cancelled USR1
 trap 'hard=1; cancelled' HUP
 # A channel that is gone is a reason to clean up, not to die of.
-trap 'finish lost' TERM PIPE
+trap 'finish lost' PIPE
 tick
 say hello "$V" "$$"
 while :; do
