@@ -311,7 +311,7 @@ struct Bytes(u64, Duration);
 
 #[async_trait]
 impl Source for Bytes {
-    fn len(&self) -> u64 {
+    fn size(&self) -> u64 {
         self.0
     }
     async fn next(&mut self) -> std::io::Result<bytes::Bytes> {

@@ -203,7 +203,7 @@ impl From<Vec<u8>> for InMemory {
 
 #[async_trait::async_trait]
 impl Source for InMemory {
-    fn len(&self) -> u64 {
+    fn size(&self) -> u64 {
         self.length
     }
 

@@ -98,7 +98,7 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
 }
 
 async fn install_request(global: &Global, flags: &InstallFlags, dry_run: bool) -> Result<InstallRequest, Complaint> {
-    let binaries = programs::read(&flags.binary, flags.worker.as_deref()).await?;
+    let binaries = programs::read(&flags.binary, flags.worker.as_deref())?;
     let is_path = |name: &str| name.contains('/') || name.starts_with('.');
     let worker = match flags.worker.as_deref() {
         Some(name) if binaries.is_empty() && is_path(name) => {

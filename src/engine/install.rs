@@ -40,23 +40,7 @@ pub async fn install(
     ticket: &Ticket,
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
-    let paths: Vec<&str> = facts.installed.iter().map(|m| m.path.as_str()).collect();
-    let found =
-        install::digests(&scope.within("sha256 of installed programs", run.settings.limits.short * 4), target, &paths)
-            .await
-            .map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
-    let digests: HashMap<String, Option<Digest>> = paths.iter().map(ToString::to_string).zip(found).collect();
-    let limits = &run.settings.limits;
-    let planned = |here: Option<&Facts>| plan::plan(&run.catalog, host, request, facts, &digests, here, limits.install);
-    let plans = match planned(None) {
-        // This machine is only looked at when it may be needed.
-        Err(_) if request.build != BuildPlace::Host && request.binaries.is_empty() => {
-            let here = run.local_builds.facts(scope, limits).await?;
-            planned(Some(&here))
-        }
-        plans => plans,
-    }
-    .map_err(|no| Failure::refused(no.text, no.hint))?;
+    let plans = decide(scope, run, host, target, facts, request).await?;
     findings.push(Finding::Plan(plans.clone()));
     let speak = scope.in_phase(Phase::Preflight);
     for plan in &plans {
@@ -101,6 +85,52 @@ pub async fn install(
     Ok(done)
 }
 
+/// Plans, and looks at installed programs only where the plan hangs on them.
+async fn decide(
+    scope: &Scope,
+    run: &Run,
+    host: &Host,
+    target: &dyn Target,
+    facts: &Facts,
+    request: &InstallRequest,
+) -> Result<Vec<WorkerPlan>, Failure> {
+    let limits = &run.settings.limits;
+    let scope = scope.in_phase(Phase::Preflight);
+    for binary in &request.binaries {
+        let read = scope.race(binary.digest.wait()).await?;
+        read.map_err(|error| Failure::new(error).because(Some(Reason::Transfer)).in_phase(Phase::Preflight))?;
+    }
+    // Every installed program is what its manifest says, until it is looked at.
+    let mut digests: HashMap<String, Option<Digest>> =
+        facts.installed.iter().map(|m| (m.path.clone(), Some(m.digest))).collect();
+    let mut here: Option<Facts> = None;
+    loop {
+        let planned = plan::plan(&run.catalog, host, request, facts, &digests, here.as_ref(), limits.install);
+        let plans = match planned {
+            Ok(plans) => plans,
+            // This machine is only looked at when it may be needed.
+            Err(_) if here.is_none() && request.build != BuildPlace::Host && request.binaries.is_empty() => {
+                here = Some(run.local_builds.facts(&scope, limits).await?);
+                continue;
+            }
+            Err(no) => return Err(Failure::refused(no.text, no.hint)),
+        };
+        let unchanged = plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref());
+        let paths: Vec<&str> = unchanged.map(|old| old.path.as_str()).collect();
+        let limited = scope.within("sha256 of installed programs", limits.short * 4);
+        let found = install::digests(&limited, target, &paths)
+            .await
+            .map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
+        let same = paths.iter().zip(&found).all(|(path, found)| digests.get(*path) == Some(found));
+        if same {
+            return Ok(plans);
+        }
+        // A changed file is planned differently, and is not asked for again.
+        let found: Vec<_> = paths.iter().map(ToString::to_string).zip(found).collect();
+        digests.extend(found);
+    }
+}
+
 /// One worker, from its source to its place.
 async fn bring(
     scope: &Scope,
@@ -127,7 +157,7 @@ async fn bring(
         }
         Action::Send(binary) => {
             let name = binary.program_name.clone();
-            let program = Program { name, version: None, size: binary.size, digest: binary.digest };
+            let program = Program { name, version: None, size: binary.size, digest: plan.key.0 };
             (program, From::Here(binary.path.clone()))
         }
         Action::Unchanged => return Ok(Done::unchanged(plan.words())),
@@ -135,21 +165,28 @@ async fn bring(
     let path = format!("{}/{}", layout.bin, program.name);
     let part = layout.part(&path, &id);
 
-    phase(scope, Phase::Transfer, None, |scope| {
-        let (layout, part, from) = (&layout, &part, &from);
+    let found = phase(scope, Phase::Transfer, None, |scope| {
+        let (layout, part, from, path) = (&layout, &part, &from, &path);
         async move {
             install::prepare(&scope.within("prepare", limits.short), target, layout).await?;
-            match from {
-                From::Host(built) => {
-                    let scope = scope.within("copying the program", limits.short * 4);
-                    transfer::copy(&scope, target, built, part, program.digest).await?;
+            let bring = async {
+                match from {
+                    From::Host(built) => {
+                        let scope = scope.within("copying the program", limits.short * 4);
+                        transfer::copy(&scope, target, built, part, program.digest).await?;
+                    }
+                    From::Here(file) => {
+                        let mut source = open(file)?;
+                        transfer::upload(&scope, target, part, &mut source, program.digest).await?;
+                    }
                 }
-                From::Here(file) => {
-                    let mut source = open(file).await?;
-                    transfer::upload(&scope, target, part, &mut source, program.digest).await?;
-                }
-            }
-            Ok(())
+                Ok::<_, Failure>(())
+            };
+            // What is there now is looked at meanwhile.
+            let look = async { Ok::<_, Failure>(install::digests(&scope, target, &[path]).await?) };
+            let (brought, found) = tokio::join!(bring, look);
+            brought?;
+            Ok(found?.into_iter().next().flatten())
         }
     })
     .await?;
@@ -181,7 +218,7 @@ async fn bring(
     let old = phase(scope, Phase::Install, short, |scope| {
         let (layout, part) = (&layout, &part);
         async move {
-            let old = replaced(&scope, target, plan, manifest).await?;
+            let old = replaced(&scope, plan, manifest, found);
             let new = Manifest { previous: previous(manifest, old.as_ref()), ..manifest.clone() };
             install::activate(&scope, target, layout, part, &new, old.as_ref()).await?;
             Ok(old)
@@ -221,23 +258,17 @@ impl std::convert::From<&Built> for Program {
     }
 }
 
-async fn open(path: &Path) -> Result<FileSource, Failure> {
-    FileSource::open(path).await.map_err(|error| {
+fn open(path: &Path) -> Result<FileSource, Failure> {
+    FileSource::open(path).map_err(|error| {
         Failure::new(format!("cannot read {}: {error}", path.display())).because(Some(Reason::Transfer))
     })
 }
 
 /// What stands at the final path now: the manifest's program, or a stranger that gets a manifest of its own.
-async fn replaced(
-    scope: &Scope,
-    target: &dyn Target,
-    plan: &WorkerPlan,
-    new: &Manifest,
-) -> Result<Option<Manifest>, Failure> {
-    let found = install::digests(scope, target, &[&new.path]).await?.into_iter().next().flatten();
-    let Some(digest) = found else { return Ok(None) };
+fn replaced(scope: &Scope, plan: &WorkerPlan, new: &Manifest, found: Option<Digest>) -> Option<Manifest> {
+    let digest = found?;
     match &plan.old {
-        Some(old) if old.path == new.path && old.digest == digest => Ok(Some(old.clone())),
+        Some(old) if old.path == new.path && old.digest == digest => Some(old.clone()),
         old => {
             scope.notice(
                 Level::Warning,
@@ -245,14 +276,14 @@ async fn replaced(
                 None,
             );
             let previous = old.as_ref().and_then(|old| old.previous);
-            Ok(Some(Manifest {
+            Some(Manifest {
                 version: "unknown".into(),
                 origin: "found on the host".into(),
                 digest,
                 key: crate::vocab::BuildKey(digest),
                 previous,
                 ..new.clone()
-            }))
+            })
         }
     }
 }

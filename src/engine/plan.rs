@@ -205,7 +205,8 @@ fn plan_binary(
         },
     );
     refuse(&checked)?;
-    let key = BuildKey(binary.digest);
+    let digest = binary.digest.ready();
+    let key = BuildKey(digest.ok_or_else(|| Refusal::new(format!("{} was not read", binary.path.display()), None))?);
     let old = present(facts, &binary.worker, dir);
     let same = old.as_ref().is_some_and(|old| intact(old, key, digests));
     Ok(WorkerPlan {

@@ -1,6 +1,8 @@
 //! What a front door asks for.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{future::Future, path::PathBuf, sync::Arc};
+
+use tokio::sync::watch;
 
 use crate::{
     preflight::binary::Program,
@@ -93,5 +95,34 @@ pub struct Binary {
     pub platform: Option<String>,
     pub program: Program,
     pub size: u64,
-    pub digest: Digest,
+    pub digest: Pending,
+}
+
+/// The sha256 of a large file, taken while hosts are connected to.
+#[derive(Debug, Clone)]
+pub struct Pending(watch::Receiver<Option<Result<Digest, String>>>);
+
+impl Pending {
+    /// Starts `hash` on the runtime.
+    pub fn start(hash: impl Future<Output = Result<Digest, String>> + Send + 'static) -> Self {
+        let (sender, receiver) = watch::channel(None);
+        tokio::spawn(async move { sender.send_replace(Some(hash.await)) });
+        Self(receiver)
+    }
+
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    pub async fn wait(&self) -> Result<Digest, String> {
+        match self.0.clone().wait_for(Option::is_some).await {
+            Ok(done) => done.clone().unwrap_or_else(|| Err("it was not read".into())),
+            Err(_) => Err("it was not read".into()),
+        }
+    }
+
+    /// What [`Pending::wait`] yielded; `None` before.
+    pub fn ready(&self) -> Option<Digest> {
+        self.0.borrow().as_ref().and_then(|done| done.as_ref().ok().copied())
+    }
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use crate::{
     scope::{Scope, Stop},
-    vocab::{Reason, Stream},
+    vocab::{Digest, Reason, Stream},
 };
 
 /// Something that runs scripts and takes files, under supervision.
@@ -31,11 +31,12 @@ pub trait Target: Send + Sync {
     /// Writes what `source` yields to `path` (absolute, new, in an existing folder), mode 0600.
     ///
     /// The path is registered with the host's supervisor before it is created, and removed when the target closes,
-    /// wherever the transfer stopped; move the file away to keep it.
+    /// wherever the transfer stopped; move the file away to keep it. Yields the sha256 of what was written, where the
+    /// host could take it on the way.
     ///
     /// # Errors
     /// As [`Target::run`]; a write that the host refused carries the host's own words.
-    async fn put(&self, scope: &Scope, path: &str, source: &mut dyn Source) -> Result<(), TargetError>;
+    async fn put(&self, scope: &Scope, path: &str, source: &mut dyn Source) -> Result<Option<Digest>, TargetError>;
 
     /// Registers a path that is removed, with all below it, when the target closes or its controller is lost.
     ///
@@ -133,7 +134,7 @@ pub trait Output: Send {
 #[async_trait]
 pub trait Source: Send {
     /// The whole length, in bytes.
-    fn len(&self) -> u64;
+    fn size(&self) -> u64;
     /// The next chunk, of at most some hundred kilobytes; empty at the end.
     ///
     /// # Errors

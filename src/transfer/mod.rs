@@ -39,8 +39,10 @@ pub async fn upload(
     source: &mut dyn Source,
     want: Digest,
 ) -> Result<(), TransferError> {
-    target.put(scope, part, source).await?;
-    verify(scope, target, part, want).await
+    match target.put(scope, part, source).await? {
+        Some(got) => compare(part, want, got),
+        None => verify(scope, target, part, want).await,
+    }
 }
 
 /// Copies a file on the host to the new file `part` and proves that the copy is whole.
@@ -65,6 +67,9 @@ pub async fn copy(
 }
 
 async fn verify(scope: &Scope, target: &dyn Target, path: &str, want: Digest) -> Result<(), TransferError> {
-    let got = digest_of(scope, target, path).await?;
+    compare(path, want, digest_of(scope, target, path).await?)
+}
+
+fn compare(path: &str, want: Digest, got: Digest) -> Result<(), TransferError> {
     if got == want { Ok(()) } else { Err(TransferError::Digest { path: path.to_owned(), want, got }) }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rbee::{
     scope::Scope,
     target::{Closed, Command, Containment, Exit, Output, Source, Target, TargetError},
-    vocab::Stream,
+    vocab::{Digest, Stream},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -52,7 +52,7 @@ impl Target for PlainTarget {
         Ok(Exit { status, containment: Containment::Group })
     }
 
-    async fn put(&self, _scope: &Scope, path: &str, source: &mut dyn Source) -> Result<(), TargetError> {
+    async fn put(&self, _scope: &Scope, path: &str, source: &mut dyn Source) -> Result<Option<Digest>, TargetError> {
         let host = |error: std::io::Error| TargetError::Host(error.to_string());
         let mut options = tokio::fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(path).await.map_err(host)?;
@@ -65,8 +65,9 @@ impl Target for PlainTarget {
             written += chunk.len() as u64;
             file.write_all(&chunk).await.map_err(host)?;
         }
-        assert_eq!(written, source.len(), "a source yields as much as it promised");
-        file.flush().await.map_err(host)
+        assert_eq!(written, source.size(), "a source yields as much as it promised");
+        file.flush().await.map_err(host)?;
+        Ok(None)
     }
 
     async fn scratch(&self, _scope: &Scope, _path: &str) -> Result<(), TargetError> {

@@ -341,7 +341,7 @@ impl Target for Parrot {
         Ok(Exit { status: 0, containment: Containment::Group })
     }
 
-    async fn put(&self, _: &Scope, _: &str, _: &mut dyn Source) -> Result<(), TargetError> {
+    async fn put(&self, _: &Scope, _: &str, _: &mut dyn Source) -> Result<Option<crate::vocab::Digest>, TargetError> {
         panic!("a probe puts nothing")
     }
 

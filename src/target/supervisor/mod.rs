@@ -39,7 +39,7 @@ use async_trait::async_trait;
 use super::{Closed, Command, Exit, Output, Source, Target, TargetError, conduit::Opener};
 use crate::{
     scope::Scope,
-    vocab::{Level, text::sh_quote},
+    vocab::{Digest, Level, text::sh_quote},
 };
 use lane::Lane;
 
@@ -145,7 +145,7 @@ impl<O: Opener> Target for Supervised<O> {
         result
     }
 
-    async fn put(&self, scope: &Scope, path: &str, source: &mut dyn Source) -> Result<(), TargetError> {
+    async fn put(&self, scope: &Scope, path: &str, source: &mut dyn Source) -> Result<Option<Digest>, TargetError> {
         scope.check()?;
         let lane = self.lane(scope).await?;
         let (lane, result) = put::put(lane, &*self.opener, scope, path, source).await;

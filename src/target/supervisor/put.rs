@@ -22,7 +22,7 @@ use super::{
 use crate::{
     scope::{Scope, Stop},
     target::{Source, TargetError, conduit::Opener},
-    vocab::{EventKind, Unit, text::plain_line},
+    vocab::{Digest, EventKind, Unit, text::plain_line},
 };
 
 /// Bytes that may be on their way at first; doubled while they pass quickly, halved while they do not.
@@ -42,7 +42,7 @@ pub async fn put(
     scope: &Scope,
     path: &str,
     source: &mut dyn Source,
-) -> (Option<Lane>, Result<(), TargetError>) {
+) -> (Option<Lane>, Result<Option<Digest>, TargetError>) {
     let stop = match scope.race(send(&mut lane, opener, scope, path, source)).await {
         Ok(Err(TargetError::Stopped(stalled))) => stalled,
         Ok(done) => return (Some(lane), done),
@@ -68,7 +68,7 @@ async fn send(
     scope: &Scope,
     path: &str,
     source: &mut dyn Source,
-) -> Result<(), TargetError> {
+) -> Result<Option<Digest>, TargetError> {
     let boot = script::boot(&lane.supervision.shell);
     let removal = script::removal(path);
     let (registered, conduit) = tokio::join!(lane.register(&removal), opener.open(&boot));
@@ -90,7 +90,7 @@ async fn send(
         early = &mut end => Err(early),
         sent = stream(&mut conduit.stdin, opener, scope, source) => Ok(sent),
     };
-    let (status, words) = match sent {
+    let (end, words) = match sent {
         Err(early) => early,
         Ok(Err(error @ (TargetError::Local(_) | TargetError::Stopped(_)))) => return Err(error),
         // The receiver's own words say more than a broken pipe.
@@ -99,8 +99,11 @@ async fn send(
             moving(async { Ok(end.await) }).await?
         }
     };
-    match status {
-        Some(0) => lane.adopt(None).await,
+    match end {
+        Some(end) if end.status == Some(0) => {
+            lane.adopt(None).await?;
+            Ok(end.digest)
+        }
         Some(_) if words.is_empty() => Err(TargetError::Host(format!("could not write {path}"))),
         Some(_) => Err(TargetError::Host(words)),
         None => Err(lane.lose("the upload's channel was closed".into())),
@@ -114,7 +117,7 @@ async fn stream(
     scope: &Scope,
     source: &mut dyn Source,
 ) -> Result<(), TargetError> {
-    let total = source.len();
+    let total = source.size();
     let (mut done, mut window, mut told) = (0u64, WINDOW_MIN, Instant::now());
     let mut first = true;
     loop {
@@ -164,6 +167,12 @@ async fn stream(
     }
 }
 
+/// What the receiver says when all is written.
+struct End {
+    status: Option<i32>,
+    digest: Option<Digest>,
+}
+
 /// The outputs of the receiving shell.
 struct Receiver {
     stdout: Records<Box<dyn AsyncRead + Send + Unpin>>,
@@ -187,14 +196,17 @@ impl Receiver {
         }
     }
 
-    /// Its status, if it came to one, and its last words.
-    async fn end(&mut self) -> (Option<i32>, String) {
+    /// How it ended, if it came to that, and its last words.
+    async fn end(&mut self) -> (Option<End>, String) {
         let Self { stdout, stderr } = self;
         let status = async {
             loop {
                 match stdout.next().await {
                     Ok(Piece::Record(words)) if words.first().is_some_and(|w| w == "end") => {
-                        return words.get(1).and_then(|status| status.parse().ok());
+                        return Some(End {
+                            status: words.get(1).and_then(|status| status.parse().ok()),
+                            digest: words.iter().find_map(|word| Digest::parse(word).ok()),
+                        });
                     }
                     Ok(Piece::End) | Err(_) => return None,
                     Ok(Piece::Record(_) | Piece::Data(_)) => {}

@@ -73,10 +73,15 @@ pub fn removal(path: &str) -> String {
     format!("rm -rf -- {path} || {{ chmod -R u+rwX -- {path}; rm -rf -- {path}; }} || bad=1")
 }
 
-/// The program of a channel that takes a file: says who it is, waits to be taken in, then writes.
+/// The program of a channel that takes a file: says who it is, waits to be taken in, writes, and hashes what it wrote if
+/// there is a tool for it.
 pub fn receiver(nonce: &str, path: &str) -> String {
+    // One line: the shell reads it byte by byte and leaves the rest of its stdin to cat.
     format!(
-        "umask 077;printf \"\\036{nonce} hi $$\\n\";IFS= read -r s&&[ \"$s\" = go ]&&{{ set -C;cat >{};printf \"\\036{nonce} end $?\\n\"; }}\n",
+        "umask 077;p={};printf \"\\036{nonce} hi $$\\n\";IFS= read -r s&&[ \"$s\" = go ]||exit;set -C;\
+         cat >\"$p\";s=$?;d=;if [ $s = 0 ];then \
+         d=$(openssl dgst -sha256 <\"$p\" 2>/dev/null)||d=$(sha256sum <\"$p\" 2>/dev/null)||\
+         d=$(shasum -a 256 <\"$p\" 2>/dev/null)||d=;fi;printf \"\\036{nonce} end %s\\n\" \"$s $d\"\n",
         sh_quote(path),
     )
 }
