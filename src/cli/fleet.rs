@@ -137,6 +137,11 @@ fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result
     match &install.worker {
         Some(Wanted::Named(name)) => known(name),
         Some(Wanted::Recipe(_)) => Ok(()),
+        None if matches!(request, Request::Install(_)) && hosts.iter().all(|host| host.workers.is_empty()) => {
+            Err(Complaint::usage("no worker was named, and the inventory lists none for the selected hosts").hint(
+                "name one (rbee worker available lists them), or write workers = [\"…\"] for a host in the inventory",
+            ))
+        }
         None => hosts.iter().flat_map(|host| &host.workers).try_for_each(|id| known(id.as_str())),
     }
 }

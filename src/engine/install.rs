@@ -67,6 +67,9 @@ pub async fn install(
             speak.notice(Level::Info, format!("{} ({})", plan.words(), plan.why), None);
         }
     }
+    if plans.is_empty() {
+        return Ok(Done::unchanged("the inventory lists no worker for this host"));
+    }
     if request.dry_run {
         return Ok(plans.iter().fold(Done::default(), |done, plan| {
             done.and(Done { changed: plan.changes(), words: vec![plan.words()], hint: None })

@@ -59,6 +59,14 @@ pub async fn run(scope: &Scope, run: &Run, host: &Host, ticket: &Ticket) -> (Hos
         },
         Err(failure) => failure.report(),
     };
+    if closed == Closed::Clean
+        && report.outcome == Outcome::Cancelled
+        && report.reason != Some(Reason::Unconfirmed)
+        && let Some(error) = &mut report.error
+    {
+        let during = report.phase.map(|phase| format!(" during {phase}")).unwrap_or_default();
+        *error = format!("{error}{during}; nothing is left on the host");
+    }
     if let Closed::Unconfirmed(what) = closed {
         let doubt = format!("cleanup unconfirmed: {what}");
         match &mut report.error {

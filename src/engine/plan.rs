@@ -172,10 +172,7 @@ fn wanted(
             Ok(vec![(recipe.clone(), "named".into())])
         }
         Some(Wanted::Named(name)) => Ok(vec![from_catalog(name, None)?]),
-        None if host.workers.is_empty() => Err(Refusal::new(
-            "no worker was named, and the inventory lists none for this host",
-            Some("name one (see `rbee worker available`), or write workers = [\"…\"] in the inventory"),
-        )),
+        // Nothing is listed for it, so it is as asked.
         None => host.workers.iter().map(|id| from_catalog(id.as_str(), Some("listed in the inventory"))).collect(),
     }
 }

@@ -89,3 +89,15 @@ fn release_script(state_dir: &str, run: &str) -> String {
         run = sh_quote(run),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sent to a host is pinned: a change of it is a change to be seen.
+    #[test]
+    fn what_is_sent_is_pinned() {
+        insta::assert_snapshot!("acquire", acquire_script("/home/it's me/.local/state/rbee", "RUN", "me@here"));
+        insta::assert_snapshot!("release", release_script("/home/it's me/.local/state/rbee", "RUN"));
+    }
+}

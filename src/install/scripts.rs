@@ -82,3 +82,38 @@ fn forget(layout: &Layout, digest: &Digest, worker: &WorkerId, path: &str) -> St
         (layout.kept(digest, path), layout.kept_manifest(digest, worker), layout.store(digest));
     format!("rm -f -- {} {}\nrmdir -- {} 2>/dev/null || :\n", sh_quote(&kept), sh_quote(&manifest), sh_quote(&store))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::BuildKey;
+
+    fn manifest(byte: u8, previous: Option<u8>) -> Manifest {
+        Manifest {
+            worker: WorkerId::new("echo-worker").unwrap(),
+            version: "1.0".into(),
+            key: BuildKey(Digest::new([byte; 32])),
+            digest: Digest::new([byte; 32]),
+            size: 7,
+            path: "/home/it's me/.local/bin/echo-worker".into(),
+            origin: "built in".into(),
+            run: "RUN".into(),
+            installed_at: "2026-01-01T00:00:00Z".into(),
+            previous: previous.map(|b| Digest::new([b; 32])),
+        }
+    }
+
+    /// What is sent to a host is pinned: a change of it is a change to be seen.
+    #[test]
+    fn what_is_sent_is_pinned() {
+        let layout = Layout { bin: "/home/it's me/.local/bin".into(), data: "/home/it's me/.local/share/rbee".into() };
+        let (old, new) = (manifest(1, Some(0)), manifest(2, Some(1)));
+        insta::assert_snapshot!("prepare", prepare(&layout));
+        let staged = layout.manifest_part(&new.worker, "RUN");
+        let part = layout.part(&new.path, "RUN");
+        insta::assert_snapshot!("activate", activate(&layout, &part, &staged, &new, "NEW", Some((&old, "OLD"))));
+        insta::assert_snapshot!("activate_first", activate(&layout, &part, &staged, &new, "NEW", None));
+        insta::assert_snapshot!("read_kept", read_kept(&layout, &old.digest, &old.worker));
+        insta::assert_snapshot!("remove", remove(&layout, &new));
+    }
+}

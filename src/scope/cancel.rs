@@ -22,9 +22,9 @@ pub enum CancelReason {
 impl CancelReason {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Sibling => "too many hosts failed",
-            Self::Deadline => "deadline of the run",
-            Self::Client => "asked by a client",
+            Self::Sibling => "cancelled, since too many hosts failed",
+            Self::Deadline => "the deadline of the run has passed",
+            Self::Client => "cancelled by a client",
             Self::Terminate => "terminated",
             Self::Interrupt => "interrupted",
         }

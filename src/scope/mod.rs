@@ -34,7 +34,7 @@ pub struct Deadline {
 /// Why a wait ended before its step did.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Stop {
-    #[error("cancelled ({})", .0.as_str())]
+    #[error("{}", .0.as_str())]
     Cancelled(CancelReason),
     #[error("{operation} took longer than {}", crate::vocab::text::human_duration(*.limit))]
     TimedOut { operation: String, limit: Duration },

@@ -80,3 +80,33 @@ pub fn receiver(nonce: &str, path: &str) -> String {
         sh_quote(path),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sent to a host is pinned: a change of it is a change to be seen.
+    #[test]
+    fn what_is_sent_is_pinned() {
+        insta::assert_snapshot!("boot", boot("/bin/sh"));
+        insta::assert_snapshot!("receiver", receiver("NONCE", "/home/it's me/.x.part"));
+        insta::assert_snapshot!("removal", removal("/home/it's me/scratch"));
+        insta::assert_snapshot!("request", request("r", "echo a\necho b"));
+        let terms = Terms {
+            nonce: "NONCE",
+            cookie: "COOKIE",
+            lease: Duration::from_secs(10),
+            grace: Duration::from_millis(500),
+            levels: "cgroup subreaper group",
+            shell: "/bin/sh",
+        };
+        insta::assert_snapshot!("lane", lane(&terms));
+    }
+
+    #[test]
+    fn a_login_shell_finds_nothing_to_expand_in_the_boot_line() {
+        let boot = boot("/bin/sh");
+        assert_eq!(boot.matches('\'').count(), 2);
+        assert!(!boot.contains(['!', '\n', '`']), "{boot}");
+    }
+}
