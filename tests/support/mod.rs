@@ -35,6 +35,15 @@ pub fn processes_with(token: &str) -> Vec<u32> {
     found
 }
 
+/// Waits until so many processes have `token` in their arguments: without them, a test of their end shows nothing.
+pub fn until_seen(token: &str, count: usize) {
+    let start = Instant::now();
+    while processes_with(token).len() < count {
+        assert!(start.elapsed() < Duration::from_secs(20), "there are not {count} processes with {token}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Waits until `done` says so; panics with `what` when it does not within `limit`.
 pub async fn eventually(what: &str, limit: Duration, mut done: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();

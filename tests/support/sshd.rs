@@ -24,6 +24,7 @@ use nix::{
     unistd::Pid,
 };
 use rbee::{
+    sandbox::Toolchain,
     target::ssh::config::SshConfig,
     vocab::{Host, HostName, Limits, Route, Settings, host::SshRoute},
 };
@@ -43,6 +44,8 @@ pub struct Sshd {
     pub port: u16,
     /// `$HOME` of what runs there; the working folder is still the account's own.
     pub home: PathBuf,
+    /// `$RBEE_PREFIX` there: what stands for `/usr/local`, with an empty `bin`.
+    pub prefix: PathBuf,
     dir: PathBuf,
     child: Child,
 }
@@ -151,8 +154,15 @@ impl Lab {
 impl Sshd {
     fn start(lab: &Path, name: &str, extra: &[&str]) -> Self {
         let dir = lab.join("hosts").join(name);
-        let home = dir.join("home");
+        let (home, prefix) = (dir.join("home"), dir.join("prefix"));
         fs::create_dir_all(&home).expect("the host's home");
+        fs::create_dir_all(prefix.join("bin")).expect("the host's prefix");
+        // Of several SetEnv lines sshd takes the first.
+        let mut set = format!("HOME={} RBEE_PREFIX={}", home.display(), prefix.display());
+        let toolchain = Toolchain::find(|name| std::env::var_os(name));
+        for (name, folder) in [("RUSTUP_HOME", toolchain.rustup_home), ("CARGO_HOME", toolchain.cargo_home)] {
+            set += &folder.map(|folder| format!(" {name}={}", folder.display())).unwrap_or_default();
+        }
         // As root, sshd insists on this folder and its packages make it only when the service starts.
         if nix::unistd::geteuid().is_root() {
             let _ = fs::create_dir_all("/run/sshd");
@@ -165,12 +175,11 @@ impl Sshd {
         for _ in 0..10 {
             let port = free_port();
             let config = format!(
-                "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nSetEnv HOME={}\nUsePAM no\n\
+                "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nSetEnv {set}\nUsePAM no\n\
                  StrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
                  PermitRootLogin prohibit-password\nPermitUserRC no\nUseDNS no\nLogLevel VERBOSE\n{}\n",
                 key.display(),
                 keys.display(),
-                home.display(),
                 extra.join("\n")
             );
             fs::write(dir.join("sshd_config"), config).expect("the sshd_config");
@@ -183,7 +192,14 @@ impl Sshd {
                 .stdin(Stdio::null())
                 .spawn()
                 .expect("sshd starts");
-            let mut sshd = Self { name: name.to_owned(), port, home: home.clone(), dir: dir.clone(), child };
+            let mut sshd = Self {
+                name: name.to_owned(),
+                port,
+                home: home.clone(),
+                prefix: prefix.clone(),
+                dir: dir.clone(),
+                child,
+            };
             if sshd.answers() {
                 return sshd;
             }

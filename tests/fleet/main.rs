@@ -1,0 +1,13 @@
+//! The program itself, as a person types it, against real sshds on loopback.
+
+#![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
+
+mod cancel;
+mod faults;
+mod install;
+mod loss;
+#[path = "../support/sshd.rs"]
+mod sshd;
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
