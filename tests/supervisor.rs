@@ -1,5 +1,7 @@
 //! The supervisor over pipes, under every shell and every level of containment that this machine has.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod support;
 
 use std::{

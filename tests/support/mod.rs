@@ -1,4 +1,5 @@
 //! What several test binaries share.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(dead_code, reason = "each binary uses its part")]
 
 use std::{
