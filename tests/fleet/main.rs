@@ -11,3 +11,4 @@ mod sshd;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod usage;
