@@ -1,8 +1,6 @@
 //! The supervisor over pipes, under every shell and every level of containment that this machine has.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 mod support;
 
 use std::{

@@ -1,5 +1,4 @@
 //! What several test binaries share.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(dead_code, reason = "each binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
