@@ -6,6 +6,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     Failure, Finding, Run,
     dispatch::Ticket,
@@ -373,16 +375,13 @@ async fn under_watch<T>(
     let (watched, alarm) = scope.with_alarm();
     let mut output = EventLines::new(&watched);
     let activity = output.activity();
-    let result = {
-        let stepping = step(&watched, &mut output);
-        let watching = watch(scope, target, activity, &alarm, &limit);
-        tokio::pin!(stepping, watching);
-        tokio::select! {
-            biased;
-            result = &mut stepping => result,
-            () = &mut watching => unreachable!("a watch does not end"),
-        }
+    let done = CancellationToken::new();
+    let stepping = async {
+        let result = step(&watched, &mut output).await;
+        done.cancel();
+        result
     };
+    let (result, ()) = tokio::join!(stepping, watch(scope, target, activity, &alarm, &limit, &done));
     output.finish().await;
     result.map_err(Failure::from)
 }

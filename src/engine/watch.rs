@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     scope::{Alarm, Scope, Stop},
     target::{Captured, Command, Target, output::Activity},
@@ -55,13 +57,22 @@ pub struct Watch<'a> {
     pub work: &'a str,
 }
 
-/// Rings the alarm when the build has taken too long; never ends by itself.
-pub async fn watch(scope: &Scope, target: &dyn Target, activity: Activity, alarm: &Alarm, watch: &Watch<'_>) {
+/// Rings the alarm when the build has taken too long; ends soon after `done`, never in the middle of a look.
+pub async fn watch(
+    scope: &Scope,
+    target: &dyn Target,
+    activity: Activity,
+    alarm: &Alarm,
+    watch: &Watch<'_>,
+    done: &CancellationToken,
+) {
     let mut stretched = false;
     let mut cpu = (String::new(), Instant::now());
     let mut sampled = Instant::now();
     loop {
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        if tokio::time::timeout(Duration::from_millis(250), done.cancelled()).await.is_ok() {
+            return;
+        }
         let quiet = activity.idle();
         let pause = (watch.idle_limit / 10).clamp(Duration::from_millis(200), Duration::from_secs(20));
         if quiet >= pause && sampled.elapsed() >= pause {

@@ -23,6 +23,7 @@ pub trait Target: Send + Sync {
     ///
     /// Cancel and deadline of `scope` end the script on the host and are *awaited*: when this returns, nothing of it is
     /// left there, or the error says that this could not be confirmed. A status other than zero is a result.
+    /// To be awaited to its end: dropping the future ends the script, and what was registered beside it, unseen.
     ///
     /// # Errors
     /// Everything that kept the script from coming to an end of its own.
