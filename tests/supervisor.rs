@@ -1,4 +1,5 @@
 //! The supervisor over pipes, under every shell and every level of containment that this machine has.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 

@@ -13,10 +13,10 @@ use bytes::Bytes;
 
 use crate::target::Source;
 
-/// One chunk: what an SSH packet and the allocator take easily.
+/// What one visit to the file brings.
+const BATCH: usize = 1 << 20;
+/// One chunk of it: what an SSH packet takes.
 const CHUNK: usize = 32 << 10;
-/// Chunks that one visit to the file brings.
-const BATCH: usize = 32;
 
 /// Reads a regular file from its beginning; a file that shrinks or grows meanwhile is an error.
 #[derive(Debug)]
@@ -42,14 +42,11 @@ impl FileSource {
     async fn fill(&mut self) -> io::Result<()> {
         let file = self.file.clone();
         let read = move || {
-            let mut chunks = VecDeque::with_capacity(BATCH);
-            while chunks.len() < BATCH {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                if file.as_ref().take(CHUNK as u64).read_to_end(&mut chunk)? == 0 {
-                    break;
-                }
-                chunks.push_back(Bytes::from(chunk));
-            }
+            let mut batch = Vec::with_capacity(BATCH);
+            file.as_ref().take(BATCH as u64).read_to_end(&mut batch)?;
+            let batch = Bytes::from(batch);
+            let chunks = (0..batch.len()).step_by(CHUNK).map(|at| batch.slice(at..batch.len().min(at + CHUNK)));
+            let chunks: VecDeque<Bytes> = chunks.collect();
             Ok::<_, io::Error>(chunks)
         };
         self.ready = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;

@@ -1,5 +1,6 @@
 //! What several test binaries share.
 #![allow(dead_code, reason = "each binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{
     path::PathBuf,
