@@ -438,3 +438,21 @@ async fn a_stuck_listener_pauses_the_command_and_can_still_cancel() {
     assert_eq!(processes_with(&token), Vec::<u32>::new());
     assert_eq!(target.close().await, Closed::Clean);
 }
+
+#[tokio::test]
+async fn a_cancel_between_a_request_and_its_answer_is_confirmed() {
+    for (sh, level, _) in matrix() {
+        let target = target(sh, level);
+        // The lane is there already, so that the request is on its way when the cancel comes.
+        assert_eq!(output(&target, Command::own("one", "true")).await.0, 0);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("scratch");
+        std::fs::write(&file, "").unwrap();
+        let (scope, _events) = scope();
+        let cancel = async { scope.cancel().ask(CancelReason::Interrupt) };
+        let (registered, ()) = tokio::join!(target.scratch(&scope, file.to_str().unwrap()), cancel);
+        assert!(matches!(registered, Err(TargetError::Stopped(_))), "{sh} {level}: {registered:?}");
+        assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
+        assert!(!file.exists(), "{sh} {level}: what was registered is removed all the same");
+    }
+}

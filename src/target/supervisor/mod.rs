@@ -81,6 +81,8 @@ pub struct Supervised<O> {
     opener: Arc<O>,
     supervision: Mutex<Supervision>,
     idle: Mutex<Vec<Lane>>,
+    /// Stopped in the middle of a request: fit for nothing but to be closed, which is what confirms their end.
+    spent: Mutex<Vec<Lane>>,
     /// What could not be confirmed so far.
     doubts: Arc<Mutex<Vec<String>>>,
 }
@@ -91,6 +93,7 @@ impl<O: Opener> Supervised<O> {
             opener: Arc::new(opener),
             supervision: Mutex::new(supervision),
             idle: Mutex::default(),
+            spent: Mutex::default(),
             doubts: Arc::default(),
         }
     }
@@ -113,12 +116,12 @@ impl<O: Opener> Supervised<O> {
         }
     }
 
-    /// Keeps a lane for the next command, if it is fit for one.
+    /// Keeps a lane for the next command, or for its end if it is not fit for one.
     fn keep(&self, lane: Lane) {
         match lane.state() {
             lane::State::Idle => lock(&self.idle).push(lane),
             lane::State::Lost(why) => lock(&self.doubts).push(why.clone()),
-            lane::State::Busy => lock(&self.doubts).push("a command was left behind".into()),
+            lane::State::Busy => lock(&self.spent).push(lane),
         }
     }
 
@@ -174,8 +177,8 @@ impl<O: Opener> Target for Supervised<O> {
     }
 
     async fn close(&self) -> Closed {
-        let lanes = std::mem::take(&mut *lock(&self.idle));
-        for lane in lanes {
+        let (idle, spent) = (std::mem::take(&mut *lock(&self.idle)), std::mem::take(&mut *lock(&self.spent)));
+        for lane in idle.into_iter().chain(spent) {
             if let Err(why) = lane.close().await {
                 lock(&self.doubts).push(why);
             }
