@@ -1,33 +1,23 @@
 //! The phases that change a host.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-    time::{Instant, SystemTime},
-};
-
-use tokio_util::sync::CancellationToken;
+use std::{collections::HashMap, path::Path, time::SystemTime};
 
 use super::{
     Failure, Finding, Run,
     dispatch::Ticket,
     job::Done,
+    make::build_in,
     phase::phase,
     plan::{self, Action, WorkerPlan},
     request::{BuildPlace, InstallRequest},
-    watch::{Watch, watch},
 };
 use crate::{
-    build::{self, BuildError, Built},
+    build::Built,
     install::{self, Layout, Proof},
-    recipe::Environment,
     scope::Scope,
-    target::{Captured, Command, Target, output::EventLines},
+    target::{Captured, Command, Target},
     transfer::{self, FileSource},
-    vocab::{
-        Digest, Facts, Host, Level, Limits, Manifest, Phase, Reason, RecipeMeta, WorkerId,
-        text::{human_bytes, sh_quote},
-    },
+    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, text::human_bytes},
 };
 
 /// Brings the host's workers to what is asked.
@@ -299,164 +289,8 @@ fn previous(new: &Manifest, old: Option<&Manifest>) -> Option<Digest> {
     }
 }
 
-/// Fetches, builds and packages in a work folder that is gone when the target closes.
-#[expect(clippy::too_many_arguments, reason = "the same for a host and for this machine")]
-pub async fn build_in(
-    scope: &Scope,
-    target: &dyn Target,
-    recipe: &RecipeMeta,
-    facts: &Facts,
-    env: &BTreeMap<String, String>,
-    plan: &WorkerPlan,
-    work: &str,
-    limits: &Limits,
-) -> Result<Built, Failure> {
-    let environment = Environment::of(facts, env, &recipe.worker.features);
-    let started = Instant::now();
-    let left = |started: Instant| Some(plan.limit.saturating_sub(started.elapsed()));
-    let watched = |operation: String| Watch { operation, started, limit: plan.limit, idle_limit: limits.idle, work };
-
-    let staged = phase(scope, Phase::Fetch, left(started), |_| async {
-        let scope = scope.in_phase(Phase::Fetch).within("staging the recipe", limits.short * 4);
-        target.scratch(&scope, work).await?;
-        let mut said = Captured::default();
-        let script = format!("umask 077; mkdir -p -- {0} && chmod 700 -- {0}", sh_quote(work));
-        let exit = target.run(&scope, &Command::own("work folder", script), &mut said).await?;
-        if exit.status != 0 {
-            return Err(Failure::new(format!("cannot make {work}: {}", said.last_words())));
-        }
-        let staged = build::stage(&scope, target, recipe, &environment, work).await?;
-        under_watch(
-            &scope_of(&scope, Phase::Fetch),
-            target,
-            watched(format!("fetch of {}", plan.worker)),
-            async |scope, out| staged.fetch(scope, out).await,
-        )
-        .await?;
-        Ok(staged)
-    })
-    .await?;
-    phase(scope, Phase::Build, left(started), |_| {
-        let staged = &staged;
-        async move {
-            let scope = scope.in_phase(Phase::Build);
-            under_watch(&scope, target, watched(format!("build of {}", plan.worker)), async |scope, out| {
-                staged.build(scope, out).await
-            })
-            .await
-        }
-    })
-    .await?;
-    phase(scope, Phase::Package, left(started), |_| {
-        let staged = &staged;
-        async move {
-            let scope = scope.in_phase(Phase::Package);
-            under_watch(&scope, target, watched(format!("packaging of {}", plan.worker)), async |scope, out| {
-                staged.package(scope, out).await
-            })
-            .await
-        }
-    })
-    .await
-}
-
-/// The scope of a watched step has no deadline of its own: its watch decides.
-fn scope_of(scope: &Scope, phase: Phase) -> Scope {
-    scope.in_phase(phase)
-}
-
-/// Runs a step of a build with its output told live and its watch beside it.
-async fn under_watch<T>(
-    scope: &Scope,
-    target: &dyn Target,
-    limit: Watch<'_>,
-    step: impl AsyncFnOnce(&Scope, &mut EventLines) -> Result<T, BuildError>,
-) -> Result<T, Failure> {
-    let (watched, alarm) = scope.with_alarm();
-    let mut output = EventLines::new(&watched);
-    let activity = output.activity();
-    let done = CancellationToken::new();
-    let stepping = async {
-        let result = step(&watched, &mut output).await;
-        done.cancel();
-        result
-    };
-    let (result, ()) = tokio::join!(stepping, watch(scope, target, activity, &alarm, &limit, &done));
-    output.finish().await;
-    result.map_err(Failure::from)
-}
-
-/// Goes back to the version before.
-pub async fn rollback(
-    scope: &Scope,
-    run: &Run,
-    target: &dyn Target,
-    facts: &Facts,
-    worker: Option<&WorkerId>,
-) -> Result<Done, Failure> {
-    let found: Vec<&Manifest> = match worker {
-        Some(worker) => facts.installed.iter().filter(|m| m.worker == *worker).collect(),
-        None => facts.installed.iter().filter(|m| m.previous.is_some()).collect(),
-    };
-    let current = match (&found[..], worker) {
-        ([one], _) => *one,
-        ([], Some(worker)) => return Err(Failure::refused(format!("{worker} is not installed here"), None)),
-        ([], None) => return Err(Failure::refused("nothing here has an earlier version", None)),
-        (many, _) => {
-            let names: Vec<_> = many.iter().map(|m| m.worker.as_str()).collect();
-            let text = format!("several workers have an earlier version: {}", names.join(", "));
-            return Err(Failure::refused(text, Some("name one of them".into())));
-        }
-    };
-    if current.previous.is_none() {
-        return Err(Failure::refused(format!("there is no earlier version of {}", current.worker), None));
-    }
-    lock(scope, run, target, facts).await?;
-    let layout = layout_of(facts, current);
-    let limit = Some(run.settings.limits.short * 4);
-    let old = phase(scope, Phase::Install, limit, |scope| async move {
-        let id = scope.events().run().to_string();
-        Ok(install::rollback(&scope, target, &layout, current, &id, &now()).await?)
-    })
-    .await?;
-    Ok(Done::changed(format!("{} is {} again, was {}", old.worker, old.version, current.version)))
-}
-
-/// Takes a worker away.
-pub async fn remove(
-    scope: &Scope,
-    run: &Run,
-    target: &dyn Target,
-    facts: &Facts,
-    worker: &WorkerId,
-    force: bool,
-) -> Result<Done, Failure> {
-    let found: Vec<&Manifest> = facts.installed.iter().filter(|m| m.worker == *worker).collect();
-    if found.is_empty() {
-        return Ok(Done::unchanged(format!("{worker} is not installed")));
-    }
-    lock(scope, run, target, facts).await?;
-    let mut done = Done::default();
-    for manifest in found {
-        let layout = layout_of(facts, manifest);
-        phase(scope, Phase::Install, Some(run.settings.limits.short * 4), |scope| async move {
-            let digest = install::digests(&scope, target, &[&manifest.path]).await?.into_iter().next().flatten();
-            Ok(install::remove(&scope, target, &layout, manifest, digest, force).await?)
-        })
-        .await?;
-        done = done.and(Done::changed(format!("removed {} {} from {}", worker, manifest.version, manifest.path)));
-    }
-    Ok(done)
-}
-
-/// The folders that a manifest belongs to.
-fn layout_of(facts: &Facts, manifest: &Manifest) -> Layout {
-    let bin = manifest.path.rsplit_once('/').map_or(String::new(), |(bin, _)| bin.to_owned());
-    let data = if bin == facts.dirs.system_bin { facts.dirs.system_data.clone() } else { facts.dirs.data.clone() };
-    Layout { bin, data }
-}
-
-async fn lock(scope: &Scope, run: &Run, target: &dyn Target, facts: &Facts) -> Result<(), Failure> {
+/// Takes the host's lock for this run.
+pub(super) async fn lock(scope: &Scope, run: &Run, target: &dyn Target, facts: &Facts) -> Result<(), Failure> {
     let limited = scope.in_phase(Phase::Preflight).within("lock", run.settings.limits.short);
     install::lock(&limited, target, &facts.dirs.state, &run.who)
         .await
@@ -487,7 +321,7 @@ fn first_version(text: &str) -> Option<String> {
 }
 
 /// RFC 3339, UTC, whole seconds.
-fn now() -> String {
+pub(super) fn now() -> String {
     let now = time::OffsetDateTime::from(SystemTime::now());
     let now = now.replace_nanosecond(0).unwrap_or(now);
     now.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query};
+use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query, undo};
 use crate::{
     preflight,
     scope::Scope,
@@ -143,11 +143,11 @@ async fn work(
         }
         Request::Rollback { worker } => {
             let facts = facts(scope, run, target).await?;
-            install::rollback(scope, run, target, &facts, worker.as_ref()).await
+            undo::rollback(scope, run, target, &facts, worker.as_ref()).await
         }
         Request::Remove { worker, force } => {
             let facts = facts(scope, run, target).await?;
-            install::remove(scope, run, target, &facts, worker, *force).await
+            undo::remove(scope, run, target, &facts, worker, *force).await
         }
     }
 }

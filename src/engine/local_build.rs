@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use tokio::sync::Mutex;
 
-use super::{Failure, install::build_in, plan::WorkerPlan};
+use super::{Failure, make::build_in, plan::WorkerPlan};
 use crate::{
     build::Built,
     preflight,

@@ -12,10 +12,12 @@ mod fleet;
 mod install;
 mod job;
 pub mod local_build;
+mod make;
 mod phase;
 pub mod plan;
 mod query;
 pub mod request;
+mod undo;
 mod watch;
 
 pub use dispatch::{Conclusion, Run, dispatch};

@@ -1,0 +1,94 @@
+//! Fetch, build and package of one recipe, on whichever target.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Failure,
+    phase::phase,
+    plan::WorkerPlan,
+    watch::{Watch, watch},
+};
+use crate::{
+    build::{self, BuildError, Built},
+    recipe::Environment,
+    scope::Scope,
+    target::{Captured, Command, Target, output::EventLines},
+    vocab::{Facts, Limits, Phase, RecipeMeta, text::sh_quote},
+};
+
+/// Fetches, builds and packages in a work folder that is gone when the target closes.
+#[expect(clippy::too_many_arguments, reason = "the same for a host and for this machine")]
+pub async fn build_in(
+    scope: &Scope,
+    target: &dyn Target,
+    recipe: &RecipeMeta,
+    facts: &Facts,
+    env: &BTreeMap<String, String>,
+    plan: &WorkerPlan,
+    work: &str,
+    limits: &Limits,
+) -> Result<Built, Failure> {
+    let environment = Environment::of(facts, env, &recipe.worker.features);
+    let started = Instant::now();
+    let left = |started: Instant| Some(plan.limit.saturating_sub(started.elapsed()));
+    let watched = |what: &str| Watch {
+        operation: format!("{what} of {}", plan.worker),
+        started,
+        limit: plan.limit,
+        idle_limit: limits.idle,
+        work,
+    };
+
+    let staged = phase(scope, Phase::Fetch, left(started), |_| async {
+        let scope = scope.in_phase(Phase::Fetch).within("staging the recipe", limits.short * 4);
+        target.scratch(&scope, work).await?;
+        let mut said = Captured::default();
+        let script = format!("umask 077; mkdir -p -- {0} && chmod 700 -- {0}", sh_quote(work));
+        let exit = target.run(&scope, &Command::own("work folder", script), &mut said).await?;
+        if exit.status != 0 {
+            return Err(Failure::new(format!("cannot make {work}: {}", said.last_words())));
+        }
+        let staged = build::stage(&scope, target, recipe, &environment, work).await?;
+        under_watch(&scope.in_phase(Phase::Fetch), target, watched("fetch"), async |scope, out| {
+            staged.fetch(scope, out).await
+        })
+        .await?;
+        Ok(staged)
+    })
+    .await?;
+    phase(scope, Phase::Build, left(started), |_| {
+        let scope = scope.in_phase(Phase::Build);
+        let staged = &staged;
+        async move { under_watch(&scope, target, watched("build"), async |s, out| staged.build(s, out).await).await }
+    })
+    .await?;
+    phase(scope, Phase::Package, left(started), |_| {
+        let scope = scope.in_phase(Phase::Package);
+        let staged = &staged;
+        async move { under_watch(&scope, target, watched("packaging"), async |s, out| staged.package(s, out).await).await }
+    })
+    .await
+}
+
+/// Runs a step of a build with its output told live and its watch beside it.
+async fn under_watch<T>(
+    scope: &Scope,
+    target: &dyn Target,
+    limit: Watch<'_>,
+    step: impl AsyncFnOnce(&Scope, &mut EventLines) -> Result<T, BuildError>,
+) -> Result<T, Failure> {
+    let (watched, alarm) = scope.with_alarm();
+    let mut output = EventLines::new(&watched);
+    let activity = output.activity();
+    let done = CancellationToken::new();
+    let stepping = async {
+        let result = step(&watched, &mut output).await;
+        done.cancel();
+        result
+    };
+    let (result, ()) = tokio::join!(stepping, watch(scope, target, activity, &alarm, &limit, &done));
+    output.finish().await;
+    result.map_err(Failure::from)
+}
