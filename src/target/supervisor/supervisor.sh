@@ -95,6 +95,8 @@ look() {
       while read -r p; do left="$left $p"; done <"$cg/cgroup.procs"
       { read -r p; } <"$cg/cgroup.events"
       [ -n "$left" ] || [ "$p" = 'populated 0' ] || left=" $C"
+      # The command moves in by itself: until it has, it is ours all the same.
+      case " $left " in *" $C "*) ;; *) living "$C" && [ "$pp" = "$$" ] && left="$left $C" ;; esac
       ;;
     xsubreaper)
       front=$$
