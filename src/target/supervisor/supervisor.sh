@@ -140,8 +140,9 @@ sweep() {
     for d in /proc/[0-9]*; do
       p=${d#/proc/}
       [ "$p" != "$$" ] && [ "$p" != "$T" ] && [ "$p" != "$w" ] && stat "$p" && [ "$st" != Z ] || continue
-      case "$se $pg" in
-        "$C "* | *" $C") left="$left $p"; tree="$tree$p "; continue ;;
+      # The leader itself, too: it may not have its session yet.
+      case "$p $se $pg" in
+        "$C "* | *" $C "* | *" $C") left="$left $p"; tree="$tree$p "; continue ;;
       esac
       case $tree in *" $pp "*) left="$left $p"; tree="$tree$p " ;; esac
     done
