@@ -459,25 +459,25 @@ async fn a_cancel_between_a_request_and_its_answer_is_confirmed() {
 
 #[tokio::test]
 async fn a_cancel_at_the_very_start_of_a_command_ends_it() {
-    for (sh, level, _) in matrix().filter(|m| m.0 == "mksh" && m.1 == "cgroup") {
+    for (sh, level, _) in matrix() {
         // The weakest level knows those that leave the session by their environment.
         let alone = if level == "group" { "" } else { "env -i " };
         let target = target(sh, level);
         assert_eq!(output(&target, Command::own("one", "true")).await.0, 0);
-        for delay in 0..600 {
+        for delay in 0..24 {
             let (token, (scope, _events)) = (token(), scope());
             let command =
                 Command::foreign("test", format!("trap '' TERM; {alone}setsid sleep {token} & sleep {token}"));
             let cancel = async {
-                tokio::time::sleep(Duration::from_micros(20 * (delay % 300))).await;
+                tokio::time::sleep(Duration::from_micros(250 * delay)).await;
                 scope.cancel().ask(CancelReason::Interrupt);
                 scope.cancel().harden();
             };
             let mut kept = Captured::default();
             let (ended, ()) = tokio::join!(target.run(&scope, &command, &mut kept), cancel);
-            if !matches!(ended, Err(TargetError::Stopped(_))) { eprintln!("BAD {delay} {ended:?}"); continue; }
+            assert!(matches!(ended, Err(TargetError::Stopped(_))), "{sh} {level} {delay}: {ended:?}");
             assert_eq!(processes_with(&token), [] as [u32; 0], "{sh} {level} {delay}");
         }
-        let _ = (target.close().await, Closed::Clean, "{sh} {level}");
+        assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
     }
 }
