@@ -23,8 +23,8 @@ use support::{eventually, processes_with, scope, shell, token};
 const SHELLS: [&str; 4] = ["dash", "bash", "busybox", "mksh"];
 const LEVELS: [(&str, Containment); 3] =
     [("cgroup", Containment::Cgroup), ("subreaper", Containment::Subreaper), ("group", Containment::Group)];
-/// Grace plus this is what a cancel may take; the rest is room for a busy machine.
-const ROOM: Duration = Duration::from_secs(2);
+/// Grace plus two seconds is what a cancel may take; the rest is room for a busy machine.
+const ROOM: Duration = Duration::from_secs(2 + 6);
 
 fn target(sh: &str, levels: &'static str) -> Supervised<LocalOpener> {
     let shell = shell(sh).to_str().unwrap().to_owned();
