@@ -6,14 +6,13 @@ mod sshd;
 
 use std::{
     fs,
-    path::Path,
     process::{Command, Stdio},
     sync::Arc,
     time::Duration,
 };
 
 use rbee::{
-    scope::{Cancel, CancelReason, Scope, events},
+    scope::{Cancel, CancelReason, Prompt, Scope, events},
     target::{
         TargetError,
         conduit::{Conduit, Opener},
@@ -291,7 +290,7 @@ async fn an_encrypted_key_is_asked_for_once_or_passed_over() {
 
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = asked.clone();
-    let prompt = Arc::new(move |_: &Path| {
+    let prompt = Prompt::new(move |_| {
         count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Ok("open sesame".to_owned())
     });

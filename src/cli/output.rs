@@ -1,9 +1,8 @@
 //! Which readers a run gets.
 
 use std::{
-    io::{IsTerminal, stderr, stdout},
+    io::{self, BufRead, IsTerminal, Read, stderr, stdin, stdout},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use super::{
@@ -12,7 +11,7 @@ use super::{
 };
 use crate::{
     report::{Github, Json, Junit, Lines, Log, Options, Plain, Reader, Tty, Verbosity},
-    target::ssh::Prompt,
+    scope::Prompt,
     vocab::RunId,
 };
 
@@ -24,6 +23,9 @@ pub enum Kind {
     /// Answers at the end; one document.
     Query,
 }
+
+/// What an answer may have, in bytes.
+const LINE_LIMIT: u64 = 4096;
 
 /// The readers of a run, and how to ask a question between them.
 pub struct Readers {
@@ -58,16 +60,27 @@ pub fn readers(global: &Global, run: &RunFlags, kind: Kind, color: bool, logs: O
         readers.extend(logs.map(|dir| Box::new(Log::new(dir)) as Box<dyn Reader>));
     }
     readers.extend(run.junit.as_ref().map(|path| Box::new(Junit::new(path)) as Box<dyn Reader>));
-    let prompt: Option<Prompt> = ask.then(|| -> Prompt {
-        Arc::new(move |key: &Path| {
-            let question = || rpassword::prompt_password(format!("passphrase for {}: ", key.display()));
+    let prompt = ask.then(|| {
+        Prompt::new(move |question| {
+            let ask =
+                || if question.secret { rpassword::prompt_password(&question.text) } else { line(&question.text) };
             match &screen {
-                Some(screen) => screen.suspend(question),
-                None => question(),
+                Some(screen) => screen.suspend(ask),
+                None => ask(),
             }
         })
     });
     Readers { readers, prompt }
+}
+
+/// Asks for a line that is seen while it is typed.
+fn line(question: &str) -> io::Result<String> {
+    tell(question);
+    let mut answer = String::new();
+    match stdin().lock().take(LINE_LIMIT).read_line(&mut answer)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(answer.trim().to_owned()),
+    }
 }
 
 /// The form that `auto` means here.

@@ -8,6 +8,7 @@
 
 mod cancel;
 mod emit;
+mod prompt;
 
 use std::{
     future::Future,
@@ -17,6 +18,7 @@ use std::{
 
 pub use cancel::{Cancel, CancelReason};
 pub use emit::{Emitter, EventReceiver, events};
+pub use prompt::{Prompt, Question};
 use tokio::sync::watch;
 
 use crate::vocab::{EventKind, HostName, Level, Phase};

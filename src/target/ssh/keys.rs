@@ -10,15 +10,14 @@ use std::{
 };
 
 use russh::keys::{Error as KeyError, PrivateKey, PublicKey, decode_secret_key};
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::OnceCell;
+
+use crate::scope::Prompt;
 
 /// What a key file may hold.
 const FILE_LIMIT: u64 = 256 << 10;
 /// As often as OpenSSH asks.
 const TRIES: usize = 3;
-
-/// Asks a person for the passphrase of a file; called on a thread of its own.
-pub type Prompt = Arc<dyn Fn(&Path) -> io::Result<String> + Send + Sync>;
 
 /// What an identity file turned out to be.
 #[derive(Debug, Clone)]
@@ -37,8 +36,6 @@ pub(super) enum Identity {
 pub(super) struct KeyStore {
     files: Mutex<HashMap<PathBuf, Arc<File>>>,
     prompt: Option<Prompt>,
-    /// One question at a time.
-    asking: tokio::sync::Mutex<()>,
 }
 
 struct File {
@@ -50,7 +47,7 @@ struct File {
 impl KeyStore {
     /// A store that asks through `prompt`, or never.
     pub(super) fn new(prompt: Option<Prompt>) -> Self {
-        Self { files: Mutex::default(), prompt, asking: tokio::sync::Mutex::new(()) }
+        Self { files: Mutex::default(), prompt }
     }
 
     pub(super) fn can_ask(&self) -> bool {
@@ -80,9 +77,11 @@ impl KeyStore {
                 let Some(prompt) = &self.prompt else {
                     return Err("nobody can be asked for its passphrase".to_owned());
                 };
-                let _one_at_a_time = self.asking.lock().await;
                 for _ in 0..TRIES {
-                    let passphrase = ask(prompt.clone(), path.to_owned()).await.map_err(|error| error.to_string())?;
+                    let passphrase = prompt
+                        .secret(format!("passphrase for {}: ", path.display()))
+                        .await
+                        .map_err(|error| error.to_string())?;
                     if passphrase.is_empty() {
                         return Err("no passphrase was given".to_owned());
                     }
@@ -94,20 +93,6 @@ impl KeyStore {
             })
             .await;
     }
-}
-
-/// Reading a passphrase cannot be interrupted, so it has a thread that the end of the run does not wait for.
-async fn ask(prompt: Prompt, path: PathBuf) -> io::Result<String> {
-    let (sender, receiver) = oneshot::channel();
-    std::thread::Builder::new().name("passphrase".to_owned()).spawn(move || {
-        let _ = sender.send(prompt(&path));
-    })?;
-    receiver.await.unwrap_or_else(|_| Err(io::Error::other("the question was not answered")))
-}
-
-/// Asks on the terminal.
-pub(super) fn terminal_prompt() -> Prompt {
-    Arc::new(|path| rpassword::prompt_password(format!("passphrase for {}: ", path.display())))
 }
 
 fn load(path: &Path) -> File {
@@ -184,7 +169,7 @@ mod tests {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let answers = ["wrong", "open sesame"];
-        let store = Arc::new(KeyStore::new(Some(Arc::new(move |_: &Path| {
+        let store = Arc::new(KeyStore::new(Some(Prompt::new(move |_| {
             Ok(answers[count.fetch_add(1, Ordering::SeqCst)].to_owned())
         }))));
         assert!(matches!(store.identity(&path), Identity::Locked(Some(_))));

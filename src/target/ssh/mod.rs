@@ -24,12 +24,11 @@ use std::sync::Arc;
 use config::{ConfigError, Defaults, Resolved, SshConfig};
 use connect::{Reached, Shared};
 use keys::KeyStore;
-pub use keys::Prompt;
 pub use opener::SshConnection;
 
 use super::TargetError;
 use crate::{
-    scope::Scope,
+    scope::{Prompt, Scope},
     vocab::{Host, Reason, Settings},
 };
 
@@ -41,9 +40,9 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A connector that asks for passphrases on the terminal if the settings allow a question.
+    /// A connector that asks nobody.
     pub fn new(settings: &Settings, config: SshConfig) -> Self {
-        Self::with_prompt(settings, config, settings.interactive.then(keys::terminal_prompt))
+        Self::with_prompt(settings, config, None)
     }
 
     /// A connector that asks for passphrases through `prompt`, or never.

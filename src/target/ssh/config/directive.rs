@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::resolved::Strict;
+
 /// One meaningful line.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Directive {
@@ -55,18 +57,6 @@ pub(super) enum Subject {
     LocalUser,
     /// One that cannot be decided here: `exec`, `final`, `canonical` and the like.
     Other(String),
-}
-
-/// `StrictHostKeyChecking`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strict {
-    Yes,
-    /// As `Yes`: many hosts at once leave nobody to ask.
-    Ask,
-    /// A key of a host never seen is written down; any other surprise is refused.
-    AcceptNew,
-    /// As `AcceptNew`: a changed key is refused even then.
-    No,
 }
 
 /// Reads one line's keyword and arguments; `Ok(None)` when the keyword is unknown.

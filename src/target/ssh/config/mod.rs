@@ -9,6 +9,7 @@
 mod directive;
 mod line;
 mod resolve;
+mod resolved;
 
 use std::{
     fs, io,
@@ -17,8 +18,10 @@ use std::{
 };
 
 use directive::Directive;
-pub use directive::Strict;
-pub use resolve::{Defaults, Resolved};
+pub use resolve::Defaults;
+pub use resolved::{
+    AlgorithmList, Algorithms, Alive, Family, Hop, Method, Resolved, Route, Source as BindSource, Strict,
+};
 
 use super::pattern;
 

@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     ConfigError, Entry, Source, SshConfig,
-    directive::{Criterion, Directive, Strict, Subject},
+    directive::{Criterion, Directive, Subject},
+    resolved::{Algorithms, Method, Resolved, Route as Way, Strict},
 };
 use crate::{
     target::ssh::pattern::list_fits,
@@ -31,30 +32,6 @@ impl From<&Settings> for Defaults {
             agent: settings.agent_socket.clone(),
         }
     }
-}
-
-/// Everything that a connection to one host needs to know.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Resolved {
-    /// As it was asked for.
-    pub name: String,
-    /// What is looked up in DNS.
-    pub host_name: String,
-    pub port: u16,
-    pub user: String,
-    pub identities: Vec<PathBuf>,
-    /// The identities are the standard ones: a missing file is nothing to talk about.
-    pub identities_are_default: bool,
-    /// Offer no key of the agent but those of `identities`.
-    pub identities_only: bool,
-    pub agent: Option<PathBuf>,
-    /// A new key is added to the first.
-    pub user_known_hosts: Vec<PathBuf>,
-    pub global_known_hosts: Vec<PathBuf>,
-    pub strict: Strict,
-    pub hash_known_hosts: bool,
-    pub host_key_alias: Option<String>,
-    pub connect_timeout: Duration,
 }
 
 impl SshConfig {
@@ -318,6 +295,18 @@ impl Found {
             global_known_hosts,
             strict: self.strict.unwrap_or(Strict::Ask),
             hash_known_hosts: self.hash_known_hosts.unwrap_or(false),
+            route: Way::Direct(Default::default()),
+            connection_attempts: 1,
+            alive: None,
+            compression: false,
+            algorithms: Algorithms { rsa_bits: 1024, ..Algorithms::default() },
+            revoked_host_keys: None,
+            check_host_ip: false,
+            trust_localhost: false,
+            certificates: Vec::new(),
+            methods: vec![Method::PublicKey, Method::KeyboardInteractive, Method::Password],
+            password_prompts: 3,
+            env: Vec::new(),
         })
     }
 }

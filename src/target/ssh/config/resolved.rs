@@ -1,0 +1,146 @@
+//! Everything that a connection to one host needs to know.
+
+use std::{path::PathBuf, time::Duration};
+
+/// How one host is reached, whom to trust there, and as whom to log in. Paths and tokens are expanded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// As it was asked for.
+    pub name: String,
+    /// What is looked up in DNS.
+    pub host_name: String,
+    pub port: u16,
+    pub user: String,
+
+    pub route: Route,
+    /// For the whole way to the login.
+    pub connect_timeout: Duration,
+    /// How often a refused or silent address is tried, one second apart; at least 1.
+    pub connection_attempts: u32,
+    /// Beats while nothing runs; `None` leaves it to the lease.
+    pub alive: Option<Alive>,
+    pub compression: bool,
+    pub algorithms: Algorithms,
+
+    /// A new key is added to the first.
+    pub user_known_hosts: Vec<PathBuf>,
+    pub global_known_hosts: Vec<PathBuf>,
+    /// `RevokedHostKeys`.
+    pub revoked_host_keys: Option<PathBuf>,
+    pub strict: Strict,
+    pub hash_known_hosts: bool,
+    /// The address must be known under the same key, too.
+    pub check_host_ip: bool,
+    pub host_key_alias: Option<String>,
+    /// `NoHostAuthenticationForLocalhost`.
+    pub trust_localhost: bool,
+
+    pub identities: Vec<PathBuf>,
+    /// The identities are the standard ones: a missing file is nothing to talk about.
+    pub identities_are_default: bool,
+    /// Offer no key of the agent but those of `identities` and `certificates`.
+    pub identities_only: bool,
+    /// `CertificateFile`, beside the `-cert.pub` of each identity.
+    pub certificates: Vec<PathBuf>,
+    pub agent: Option<PathBuf>,
+    /// In the order of trying; those that are switched off are not in it.
+    pub methods: Vec<Method>,
+    /// `NumberOfPasswordPrompts`.
+    pub password_prompts: u32,
+
+    /// `SetEnv` and what `SendEnv` picked; a server may refuse any of them without a word.
+    pub env: Vec<(String, String)>,
+}
+
+/// The way to a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    Direct(Source),
+    /// Through these, in order; the last of them connects to the host.
+    Jump(Vec<Hop>),
+    /// A command of the user's shell whose stdin and stdout are the connection.
+    Command(String),
+}
+
+/// Where a direct connection comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Source {
+    /// `BindAddress`.
+    pub address: Option<String>,
+    /// `BindInterface`.
+    pub interface: Option<String>,
+    pub family: Family,
+}
+
+/// `AddressFamily`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Family {
+    #[default]
+    Any,
+    Inet,
+    Inet6,
+}
+
+/// One bastion of a `ProxyJump`: looked up in the files by its name, with these over what is found there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Hop {
+    pub host: String,
+    pub user: Option<String>,
+    pub port: Option<u16>,
+}
+
+/// `ServerAliveInterval`, `ServerAliveCountMax`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alive {
+    pub interval: Duration,
+    /// Beats without an answer that end the connection.
+    pub count_max: u32,
+}
+
+/// What a user chose of algorithms; `None` leaves the choice to the program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Algorithms {
+    pub kex: Option<AlgorithmList>,
+    pub ciphers: Option<AlgorithmList>,
+    pub macs: Option<AlgorithmList>,
+    /// `HostKeyAlgorithms`.
+    pub host_keys: Option<AlgorithmList>,
+    /// `PubkeyAcceptedAlgorithms`.
+    pub user_keys: Option<AlgorithmList>,
+    /// `CASignatureAlgorithms`.
+    pub authorities: Option<AlgorithmList>,
+    /// `RequiredRSASize`, in bits.
+    pub rsa_bits: u32,
+}
+
+/// A list of algorithms as it was written, relative to the standard one. Names may be patterns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlgorithmList {
+    Exactly(Vec<String>),
+    /// `+`: after the standard ones.
+    Append(Vec<String>),
+    /// `-`: the standard ones without those.
+    Remove(Vec<String>),
+    /// `^`: before the standard ones.
+    First(Vec<String>),
+}
+
+/// A way to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    PublicKey,
+    KeyboardInteractive,
+    Password,
+}
+
+/// `StrictHostKeyChecking`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strict {
+    Yes,
+    /// As `Yes`: many hosts at once leave nobody to ask.
+    Ask,
+    /// A key of a host never seen is written down; any other surprise is refused.
+    AcceptNew,
+    /// As `AcceptNew`: a changed key is refused even then.
+    No,
+}
