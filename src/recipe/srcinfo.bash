@@ -17,7 +17,10 @@ _rbee_info_head() {
 
 # What a package's function says over the head, found as makepkg finds it: line by line, without running the function.
 _rbee_info_over() {
-  local function=$1 name=$2 kind=$3 line found=1 form='[^(]'
+  local function=package name=$2 kind=$3 line found=1 form='[^(]'
+  if declare -F "package_$1" >/dev/null; then
+    function=package_$1
+  fi
   if [ "$kind" = list ]; then
     form='\('
   fi
@@ -38,7 +41,7 @@ _rbee_info_line() {
     _rbee_info_head "$name" "$kind" || return 0
   else
     _rbee_info_head "$name" "$kind"
-    _rbee_info_over "package_$package" "$name" "$kind" || return 0
+    _rbee_info_over "$package" "$name" "$kind" || return 0
   fi
   if [ "${#_rbee_value[@]}" -eq 0 ]; then
     _rbee_value=('')
@@ -60,7 +63,7 @@ _rbee_info_section() {
   done
   _rbee_info_head arch list
   if [ -n "$package" ]; then
-    _rbee_info_over "package_$package" arch list
+    _rbee_info_over "$package" arch list
   fi
   machines=("${_rbee_value[@]}")
   for machine in "${machines[@]}"; do
