@@ -145,16 +145,16 @@ async fn enter(
 ) -> Result<Reached, Failure> {
     let Dialed { stream, peer, words, permit: _permit } = dialed;
     let check = HostKeyCheck::new(resolved.clone(), shared.known_hosts.clone());
-    let config = Arc::new(configure(&check, shared.beat()));
+    let config = Arc::new(configure(resolved, &check, shared.beat())?);
     let fate = Fate::default();
     let client = Client::new(check, fate.clone());
     let entering = async {
         let mut handle = match client::connect_stream(config, stream, client).await {
             Ok(handle) => handle,
-            Err(error) => return Err(unfinished(&peer, &error, &fate)),
+            Err(error) => return Err(unfinished(resolved, &peer, &error, &fate)),
         };
         match auth::login(&mut handle, resolved, &shared.keys).await? {
-            Login::Done => Ok(Reached::Connected(SshConnection::new(handle, fate.clone()))),
+            Login::Done => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
             Login::Locked(path) => {
                 let _ = handle.disconnect(russh::Disconnect::ByApplication, "", "").await;
                 Ok(Reached::Locked(path))

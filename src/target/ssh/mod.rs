@@ -7,6 +7,7 @@
 //! `host_key`), logs in (`auth`) and returns an [`SshConnection`], which opens programs as an
 //! [`Opener`](super::conduit::Opener) and knows nothing of supervision.
 
+mod algorithms;
 mod auth;
 mod bastion;
 mod budget;
@@ -64,9 +65,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Between two signs of life on a connection.
+    /// Between two signs of life on a connection. Under a long lease, too, one that is gone is noticed within a minute.
     fn beat(&self) -> Duration {
-        self.lease.mul_f64(0.3).max(Duration::from_millis(200))
+        self.lease.mul_f64(0.3).clamp(Duration::from_millis(200), Duration::from_secs(15))
     }
 
     /// How long data may stay without an acknowledgement.
