@@ -45,8 +45,13 @@ enum Reached {
 ///
 /// # Errors
 /// A sentence with the reason Connect, Timeout, HostKey or Auth.
-pub(super) async fn connect(shared: &Shared, resolved: &Arc<Resolved>) -> Result<SshConnection, TargetError> {
-    through(shared, resolved, &[]).await
+pub(super) async fn connect(shared: &Arc<Shared>, resolved: &Arc<Resolved>) -> Result<SshConnection, TargetError> {
+    let connection = through(shared, resolved, &[]).await?;
+    let (shared, resolved) = (shared.clone(), resolved.clone());
+    Ok(connection.growing(Box::new(move || {
+        let (shared, resolved) = (shared.clone(), resolved.clone());
+        Box::pin(async move { through(&shared, &resolved, &[]).await })
+    })))
 }
 
 /// Opens the way to a host and goes no further: its bastions are logged in to, the host itself is not spoken to.
