@@ -63,16 +63,31 @@ struct Inner {
     fate: Fate,
     channels: Arc<Semaphore>,
     room: Arc<Semaphore>,
+    /// Asked for on each channel.
+    env: Box<[(String, String)]>,
 }
 
 impl SshConnection {
-    pub(super) fn new(handle: Handle<Client>, fate: Fate) -> Self {
+    pub(super) fn new(handle: Handle<Client>, fate: Fate, env: &[(String, String)]) -> Self {
         Self(Arc::new(Inner {
             handle,
             fate,
             channels: Arc::new(Semaphore::new(CHANNELS)),
             room: Arc::new(Semaphore::new(BACKLOG)),
+            env: env.into(),
         }))
+    }
+
+    pub(super) fn handle(&self) -> &Handle<Client> {
+        &self.0.handle
+    }
+
+    pub(super) fn fate(&self) -> &Fate {
+        &self.0.fate
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.handle.is_closed()
     }
 
     /// Ends when the connection has, with the reason.
@@ -106,6 +121,12 @@ impl Inner {
             }
         };
         let (mut read, write) = channel.split();
+        for (name, value) in &self.env {
+            // A server that does not accept the variable ignores it, as it would from OpenSSH.
+            if write.set_env(false, name, value).await.is_err() {
+                return Err(self.lost().await);
+            }
+        }
         if write.exec(true, command).await.is_err() {
             return Err(self.lost().await);
         }
@@ -138,7 +159,7 @@ impl Inner {
 
     /// Waits a moment for the reason of a loss that was just noticed.
     async fn lost(&self) -> TargetError {
-        let _ = tokio::time::timeout(GOODBYE, self.fate.over()).await;
+        self.fate.settled().await;
         self.fate.lost()
     }
 }
@@ -228,7 +249,7 @@ impl Task {
                 Some(ChannelMsg::Close) => return,
                 Some(_) => {}
                 None => {
-                    let _ = tokio::time::timeout(GOODBYE, self.fate.over()).await;
+                    self.fate.settled().await;
                     for stream in [&self.stdout, &self.stderr] {
                         stream.fail(io::Error::new(io::ErrorKind::ConnectionReset, self.fate.why()));
                     }
