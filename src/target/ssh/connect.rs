@@ -20,7 +20,8 @@ use russh::{Preferred, SshId, cipher, client, compression};
 use super::{
     auth::{self, Login},
     client::{Client, Fate, plainly},
-    config::Resolved,
+    config::{Method, Resolved},
+    host_algorithms::HostAlgorithms,
     host_key::HostKeyCheck,
     keys::KeyStore,
     known_hosts::KnownHosts,
@@ -186,7 +187,7 @@ async fn attempt(
         Ok(Err(error)) => return Err(unreachable(&peer, &error)),
         Err(_) => return Err(too_late(resolved, &peer.to_string()).into()),
     };
-    let check = HostKeyCheck::new(resolved.clone(), shared.known_hosts.clone());
+    let check = HostKeyCheck::new(resolved.clone(), shared.known_hosts.clone(), Some(address.ip()));
     let config = Arc::new(configure(&check, beat));
     let fate = Fate::default();
     let client = Client::new(check, fate.clone());
@@ -194,7 +195,9 @@ async fn attempt(
         Ok(handle) => handle,
         Err(error) => return Err(unfinished(&peer, &error, &fate)),
     };
-    match auth::login(&mut handle, resolved, &shared.keys).await? {
+    // A host that nobody vouches for learns no password.
+    let careful = fate.doubtful().then(|| Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() });
+    match auth::login(&mut handle, careful.as_ref().unwrap_or(resolved), &shared.keys).await? {
         Login::Done => Ok(Reached::Connected(SshConnection::new(handle, fate))),
         Login::Locked(path) => {
             let _ = handle.disconnect(russh::Disconnect::ByApplication, "", "").await;
@@ -267,12 +270,14 @@ fn dropped(error: &io::Error) -> bool {
 }
 
 fn configure(check: &HostKeyCheck, beat: Duration) -> client::Config {
+    let HostAlgorithms { certificates, plain } = check.algorithms();
     client::Config {
         client_id: SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-rbee_", env!("CARGO_PKG_VERSION")))),
         window_size: WINDOW,
         channel_buffer_size: CHANNEL_MESSAGES,
         preferred: Preferred {
-            key: Cow::Owned(check.algorithms()),
+            key: Cow::Owned(plain),
+            host_key_certificates: Cow::Owned(certificates),
             cipher: Cow::Borrowed(if has_aes() { AES_FIRST } else { CHACHA_FIRST }),
             compression: Cow::Borrowed(&[compression::NONE]),
             ..Preferred::DEFAULT

@@ -10,6 +10,7 @@ mod auth;
 mod client;
 pub mod config;
 mod connect;
+mod host_algorithms;
 mod host_key;
 mod keys;
 mod known_hosts;
@@ -17,6 +18,7 @@ mod opener;
 mod pattern;
 mod permits;
 mod pipe;
+mod revoked;
 mod socket;
 
 use std::sync::Arc;
@@ -29,7 +31,7 @@ pub use opener::SshConnection;
 use super::TargetError;
 use crate::{
     scope::{Prompt, Scope},
-    vocab::{Host, Reason, Settings},
+    vocab::{Host, Level, Reason, Settings},
 };
 
 /// Makes the connections of one run.
@@ -77,7 +79,12 @@ impl Connector {
         // Each round unlocks one file, or learns that it cannot be; so there are no more rounds than files.
         for _ in 0..=resolved.identities.len() {
             match scope.race(connect::establish(&self.shared, &resolved)).await?? {
-                Reached::Connected(connection) => return Ok(connection),
+                Reached::Connected(connection) => {
+                    for warning in connection.warnings() {
+                        scope.notice(Level::Warning, warning, None);
+                    }
+                    return Ok(connection);
+                }
                 // A person may take their time: only the scope limits it.
                 Reached::Locked(path) => scope.race(self.shared.keys.unlock(&path)).await?,
             }
