@@ -17,7 +17,7 @@ use super::{
     bastion::Bastion,
     budget::Budget,
     client::{Client, Fate},
-    config::{Hop, Resolved, Route},
+    config::{Hop, Method, Resolved, Route},
     dial::{Dialed, Failure, dial},
     handshake::{configure, unfinished},
     host_key::HostKeyCheck,
@@ -75,7 +75,12 @@ fn through<'a>(
         // Each round unlocks one file, or learns that it cannot be; so there are no more rounds than files.
         for _ in 0..=resolved.identities.len() {
             match establish(shared, resolved, trail).await? {
-                Reached::Connected(connection) => return Ok(connection),
+                Reached::Connected(connection) => {
+                    if !trail.is_empty() {
+                        shared.warn(connection.warnings());
+                    }
+                    return Ok(connection);
+                }
                 Reached::Locked(path) => shared.keys.unlock(&path).await,
             }
         }
@@ -149,8 +154,9 @@ async fn enter(
     budget: &mut Budget,
 ) -> Result<Reached, Failure> {
     let Dialed { stream, peer, words, permit: _permit } = dialed;
-    let check = HostKeyCheck::new(resolved.clone(), shared.known_hosts.clone());
-    let config = Arc::new(configure(resolved, &check, shared.beat())?);
+    let address = peer.address.map(|address| address.ip());
+    let check = HostKeyCheck::new(resolved.clone(), shared.known_hosts.clone(), address);
+    let config = Arc::new(configure(resolved, check.algorithms(), shared.beat())?);
     let fate = Fate::default();
     let client = Client::new(check, fate.clone());
     let entering = async {
@@ -158,7 +164,9 @@ async fn enter(
             Ok(handle) => handle,
             Err(error) => return Err(unfinished(resolved, &peer, &error, &fate)),
         };
-        match auth::login(&mut handle, resolved, &shared.keys).await? {
+        // A host that nobody vouches for learns no password.
+        let careful = fate.doubtful().then(|| Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() });
+        match auth::login(&mut handle, careful.as_ref().unwrap_or(resolved), &shared.keys).await? {
             Login::Done => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
             Login::Locked(path) => {
                 let _ = handle.disconnect(russh::Disconnect::ByApplication, "", "").await;

@@ -9,7 +9,7 @@ use super::{
     client::{Fate, plainly},
     config::Resolved,
     dial::{Failure, Peer},
-    host_key::HostKeyCheck,
+    host_algorithms::HostAlgorithms,
 };
 use crate::{
     target::TargetError,
@@ -94,15 +94,20 @@ fn dropped(error: &io::Error) -> bool {
 /// A list of algorithms that leaves nothing.
 pub(super) fn configure(
     resolved: &Resolved,
-    check: &HostKeyCheck,
+    keys: HostAlgorithms,
     beat: Duration,
 ) -> Result<client::Config, TargetError> {
+    let HostAlgorithms { certificates, plain } = keys;
     let (interval, unanswered) = pace(resolved, beat);
     Ok(client::Config {
         client_id: SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-rbee_", env!("CARGO_PKG_VERSION")))),
         window_size: WINDOW,
         channel_buffer_size: CHANNEL_MESSAGES,
-        preferred: Preferred { key: Cow::Owned(check.algorithms()), ..algorithms::preferred(resolved)? },
+        preferred: Preferred {
+            key: Cow::Owned(plain),
+            host_key_certificates: Cow::Owned(certificates),
+            ..algorithms::preferred(resolved)?
+        },
         // A write that hangs is noticed by the kernel on Linux; elsewhere, and as a last resort, by this.
         inactivity_timeout: Some((beat * 10).max(Duration::from_secs(30))),
         keepalive_interval: Some(interval),

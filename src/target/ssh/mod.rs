@@ -18,6 +18,7 @@ mod connect;
 mod dial;
 mod direct;
 mod handshake;
+mod host_algorithms;
 mod host_key;
 mod keys;
 mod known_hosts;
@@ -26,12 +27,13 @@ mod pattern;
 mod permits;
 mod pipe;
 mod proxy;
+mod revoked;
 mod socket;
 mod tunnel;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -45,7 +47,7 @@ use permits::Permits;
 use super::TargetError;
 use crate::{
     scope::{Prompt, Scope},
-    vocab::{Host, HostName, Reason, Route, Settings, host::SshRoute},
+    vocab::{Host, HostName, Level, Reason, Route, Settings, host::SshRoute},
 };
 
 /// Makes the connections of one run.
@@ -61,6 +63,8 @@ struct Shared {
     known_hosts: Arc<KnownHosts>,
     keys: KeyStore,
     bastions: Bastions,
+    /// What is still to be said about bastions' keys.
+    warnings: Mutex<Vec<String>>,
     /// How long a silent host is believed to be there.
     lease: Duration,
 }
@@ -74,6 +78,10 @@ impl Shared {
     /// How long data may stay without an acknowledgement.
     fn silence(&self) -> Duration {
         self.beat() * (handshake::UNANSWERED as u32 + 1)
+    }
+
+    fn warn(&self, warnings: &[String]) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
     }
 
     /// A hop by its name, with its user and port over what the files say.
@@ -101,6 +109,7 @@ impl Connector {
             known_hosts: Arc::default(),
             keys: KeyStore::new(prompt),
             bastions: Bastions::default(),
+            warnings: Mutex::default(),
             lease: settings.limits.lease,
         }))
     }
@@ -120,7 +129,12 @@ impl Connector {
     pub async fn connect(&self, scope: &Scope, host: &Host) -> Result<SshConnection, TargetError> {
         let resolved =
             Arc::new(self.resolve(host).map_err(|error| TargetError::connect(Reason::Connect, error.to_string()))?);
-        scope.race(connect::connect(&self.0, &resolved)).await?
+        let connection = scope.race(connect::connect(&self.0, &resolved)).await??;
+        let of_bastions = std::mem::take(&mut *self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        for warning in of_bastions.iter().map(String::as_str).chain(connection.warnings().iter().map(String::as_str)) {
+            scope.notice(Level::Warning, warning, None);
+        }
+        Ok(connection)
     }
 
     /// Says goodbye to the bastions; without it their sessions end when the connector and all behind them are gone.

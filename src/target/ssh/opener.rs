@@ -112,6 +112,11 @@ impl SshConnection {
         self.0.handle.is_closed()
     }
 
+    /// What is to be said about the host's key, though it was let pass.
+    pub fn warnings(&self) -> &[String] {
+        self.0.fate.warnings()
+    }
+
     /// Ends when the connection has, with the reason.
     pub async fn lost(&self) -> TargetError {
         self.0.fate.over().await;

@@ -183,7 +183,7 @@ pub enum Strict {
     Ask,
     /// A key of a host never seen is written down; any other surprise is refused.
     AcceptNew,
-    /// As `AcceptNew`: a changed key is refused even then.
+    /// As `AcceptNew`; and a changed or revoked key is let pass with a warning, but no password is given to it.
     No,
 }
 
