@@ -45,7 +45,7 @@ use permits::Permits;
 use super::TargetError;
 use crate::{
     scope::{Prompt, Scope},
-    vocab::{Host, HostName, Reason, Route, Settings, host::SshRoute},
+    vocab::{Host, Reason, Settings},
 };
 
 /// Makes the connections of one run.
@@ -76,13 +76,31 @@ impl Shared {
         self.beat() * (handshake::UNANSWERED as u32 + 1)
     }
 
-    /// A hop by its name, with its user and port over what the files say.
-    fn resolve_hop(&self, hop: &Hop) -> Result<Resolved, String> {
-        let name = HostName::new(&hop.host).map_err(|error| error.to_string())?;
-        let route = SshRoute { user: hop.user.clone(), port: hop.port, ..SshRoute::default() };
-        let host = Host::named(name, Route::Ssh(route), "ProxyJump");
-        self.config.resolve(&host, &self.defaults).map_err(|error| error.to_string())
+    /// Says how a host is reached. On a thread of its own: the files may have commands run, and names looked up.
+    async fn resolve(self: &Arc<Self>, host: &Host) -> Result<Arc<Resolved>, TargetError> {
+        let (shared, host) = (self.clone(), host.clone());
+        let resolved = tokio::task::spawn_blocking(move || shared.config.resolve(&host, &shared.defaults));
+        told(resolved.await).map(Arc::new)
     }
+
+    /// As [`Shared::resolve`], for a hop that is reached through those `before` it.
+    async fn resolve_hop(&self, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolved>, TargetError> {
+        let (config, defaults) = (self.config.clone(), self.defaults.clone());
+        let (hop, before) = (hop.clone(), before.to_vec());
+        let resolved = tokio::task::spawn_blocking(move || config.resolve_hop(&hop, &before, &defaults));
+        told(resolved.await).map(Arc::new)
+    }
+}
+
+fn told<E: std::fmt::Display>(
+    resolved: Result<Result<Resolved, E>, tokio::task::JoinError>,
+) -> Result<Resolved, TargetError> {
+    let text = match resolved {
+        Ok(Ok(resolved)) => return Ok(resolved),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(TargetError::connect(Reason::Connect, text))
 }
 
 impl Connector {
@@ -118,8 +136,7 @@ impl Connector {
     /// # Errors
     /// [`TargetError::Connect`] with a reason of Connect, Timeout, HostKey or Auth, or the scope's own stop.
     pub async fn connect(&self, scope: &Scope, host: &Host) -> Result<SshConnection, TargetError> {
-        let resolved =
-            Arc::new(self.resolve(host).map_err(|error| TargetError::connect(Reason::Connect, error.to_string()))?);
+        let resolved = scope.race(self.0.resolve(host)).await??;
         scope.race(connect::connect(&self.0, &resolved)).await?
     }
 
