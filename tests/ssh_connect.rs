@@ -385,9 +385,9 @@ async fn who_is_not_there_is_named_with_the_reason() {
     assert!(text.contains("not an SSH 2 server"), "{text}");
     talking.abort();
 
-    lab.write_config(&format!("Port {}\nHost one\nProxyJump bastion", free_port()));
+    lab.write_config(&format!("Port {}\nHost one\nKnownHostsCommand /bin/true", free_port()));
     let (_, text, _) = refused(&lab, "one").await;
-    assert!(text.contains("config:3: proxyjump applies to one"), "{text}");
+    assert!(text.contains("config:3: knownhostscommand applies to one"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,10 +14,10 @@ use russh::client;
 use super::{
     Shared,
     auth::{self, Login},
-    bastion::Bastion,
+    bastion::{Bastion, of_bastion},
     budget::Budget,
     client::{Client, Fate},
-    config::{Hop, Method, Resolved, Route},
+    config::{Method, Resolved, Route},
     dial::{Dialed, Failure, dial},
     handshake::{configure, unfinished},
     host_key::HostKeyCheck,
@@ -96,8 +96,8 @@ async fn bastion(
 ) -> Result<Option<Bastion>, TargetError> {
     let Route::Jump(hops) = &resolved.route else { return Ok(None) };
     let Some((last, before)) = hops.split_last() else { return Ok(None) };
-    let hop = resolve_hop(shared, last, before)
-        .map_err(|what| TargetError::connect(Reason::Connect, format!("bastion {}: {what}", last.host)))?;
+    // One that has others before it is reached through those, whatever the files say.
+    let hop = shared.resolve_hop(last, before).await.map_err(|error| of_bastion(&last.host, error))?;
     let trail = [trail, &[resolved.clone()]].concat();
     if let Some(start) = trail.iter().position(|passed| *passed == hop) {
         let circle: Vec<&str> = trail[start..].iter().chain([&hop]).map(|passed| passed.name.as_str()).collect();
@@ -112,15 +112,6 @@ async fn bastion(
         return Err(TargetError::connect(Reason::Connect, text));
     }
     shared.bastions.session(&hop, through(shared, &hop, &trail)).await.map(Some)
-}
-
-/// Looks a hop up by its name. One that has others before it is reached through those, whatever the files say.
-fn resolve_hop(shared: &Shared, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolved>, String> {
-    let mut resolved = shared.resolve_hop(hop)?;
-    if !before.is_empty() {
-        resolved.route = Route::Jump(before.to_vec());
-    }
-    Ok(Arc::new(resolved))
 }
 
 async fn establish(shared: &Shared, resolved: &Arc<Resolved>, trail: &[Arc<Resolved>]) -> Result<Reached, TargetError> {

@@ -47,7 +47,7 @@ use permits::Permits;
 use super::TargetError;
 use crate::{
     scope::{Prompt, Scope},
-    vocab::{Host, HostName, Level, Reason, Route, Settings, host::SshRoute},
+    vocab::{Host, Level, Reason, Settings},
 };
 
 /// Makes the connections of one run.
@@ -55,8 +55,8 @@ pub struct Connector(Arc<Shared>);
 
 /// What all connections of a run share.
 struct Shared {
-    config: SshConfig,
-    defaults: Defaults,
+    config: Arc<SshConfig>,
+    defaults: Arc<Defaults>,
     /// Runs the user's commands.
     shell: PathBuf,
     permits: Permits,
@@ -84,13 +84,31 @@ impl Shared {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
     }
 
-    /// A hop by its name, with its user and port over what the files say.
-    fn resolve_hop(&self, hop: &Hop) -> Result<Resolved, String> {
-        let name = HostName::new(&hop.host).map_err(|error| error.to_string())?;
-        let route = SshRoute { user: hop.user.clone(), port: hop.port, ..SshRoute::default() };
-        let host = Host::named(name, Route::Ssh(route), "ProxyJump");
-        self.config.resolve(&host, &self.defaults).map_err(|error| error.to_string())
+    /// Says how a host is reached. On a thread of its own: the files may have commands run, and names looked up.
+    async fn resolve(self: &Arc<Self>, host: &Host) -> Result<Arc<Resolved>, TargetError> {
+        let (shared, host) = (self.clone(), host.clone());
+        let resolved = tokio::task::spawn_blocking(move || shared.config.resolve(&host, &shared.defaults));
+        told(resolved.await).map(Arc::new)
     }
+
+    /// As [`Shared::resolve`], for a hop that is reached through those `before` it.
+    async fn resolve_hop(&self, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolved>, TargetError> {
+        let (config, defaults) = (self.config.clone(), self.defaults.clone());
+        let (hop, before) = (hop.clone(), before.to_vec());
+        let resolved = tokio::task::spawn_blocking(move || config.resolve_hop(&hop, &before, &defaults));
+        told(resolved.await).map(Arc::new)
+    }
+}
+
+fn told<E: std::fmt::Display>(
+    resolved: Result<Result<Resolved, E>, tokio::task::JoinError>,
+) -> Result<Resolved, TargetError> {
+    let text = match resolved {
+        Ok(Ok(resolved)) => return Ok(resolved),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(TargetError::connect(Reason::Connect, text))
 }
 
 impl Connector {
@@ -102,8 +120,8 @@ impl Connector {
     /// A connector that asks for passphrases through `prompt`, or never.
     pub fn with_prompt(settings: &Settings, config: SshConfig, prompt: Option<Prompt>) -> Self {
         Self(Arc::new(Shared {
-            config,
-            defaults: Defaults::from(settings),
+            config: Arc::new(config),
+            defaults: Arc::new(Defaults::from(settings)),
             shell: settings.shell.clone().unwrap_or_else(|| Path::new("/bin/sh").to_owned()),
             permits: Permits::default(),
             known_hosts: Arc::default(),
@@ -127,8 +145,7 @@ impl Connector {
     /// # Errors
     /// [`TargetError::Connect`] with a reason of Connect, Timeout, HostKey or Auth, or the scope's own stop.
     pub async fn connect(&self, scope: &Scope, host: &Host) -> Result<SshConnection, TargetError> {
-        let resolved =
-            Arc::new(self.resolve(host).map_err(|error| TargetError::connect(Reason::Connect, error.to_string()))?);
+        let resolved = scope.race(self.0.resolve(host)).await??;
         let connection = scope.race(connect::connect(&self.0, &resolved)).await??;
         let of_bastions = std::mem::take(&mut *self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner));
         for warning in of_bastions.iter().map(String::as_str).chain(connection.warnings().iter().map(String::as_str)) {
