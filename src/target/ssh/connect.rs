@@ -9,17 +9,18 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use rand::Rng;
-use russh::client;
+use russh::{client, keys::PublicKeyOrCertificate};
 
 use super::{
     Shared,
     auth::{self, Login},
     bastion::Bastion,
     budget::Budget,
-    client::{Client, Fate},
+    client::{Client, Fate, witness},
     config::{Hop, Method, Resolved, Route},
     dial::{Dialed, Failure, dial},
     handshake::{configure, unfinished},
+    host_algorithms::HostAlgorithms,
     host_key::HostKeyCheck,
     opener::SshConnection,
 };
@@ -39,6 +40,15 @@ enum Reached {
     Connected(SshConnection),
     /// A file's key would be taken, once it is unlocked.
     Locked(std::path::PathBuf),
+    /// The host has shown its key, or none of these kinds.
+    Seen(Option<PublicKeyOrCertificate>),
+}
+
+/// What a connection is made for.
+enum Errand {
+    LogIn,
+    /// To see a host key of one of these kinds, whoever's it is.
+    Look(HostAlgorithms),
 }
 
 /// Connects and logs in. Its bastions get their own time, and so does a person who types a passphrase.
@@ -49,15 +59,19 @@ pub(super) async fn connect(shared: &Shared, resolved: &Arc<Resolved>) -> Result
     through(shared, resolved, &[]).await
 }
 
-/// Opens the way to a host and goes no further: its bastions are logged in to, the host itself is not spoken to.
+/// Asks a host for a key of one of these kinds and goes no further: its bastions are logged in to, the host is not.
 ///
 /// # Errors
 /// As [`connect`].
-#[allow(dead_code, reason = "for those who only want to see a host's keys")]
-pub(super) async fn open_way(shared: &Shared, resolved: &Arc<Resolved>) -> Result<Dialed, TargetError> {
-    let bastion = bastion(shared, resolved, &[]).await?;
-    let mut budget = Budget::of(resolved);
-    dial(shared, resolved, bastion.as_ref(), &mut budget).await.map_err(|failure| failure.error)
+pub(super) async fn look(
+    shared: &Shared,
+    resolved: &Arc<Resolved>,
+    kinds: HostAlgorithms,
+) -> Result<Option<PublicKeyOrCertificate>, TargetError> {
+    match establish(shared, resolved, &[], &Errand::Look(kinds)).await? {
+        Reached::Seen(key) => Ok(key),
+        Reached::Connected(_) | Reached::Locked(_) => Ok(None),
+    }
 }
 
 /// Connects; `trail` are those who are reached through this one.
@@ -69,7 +83,7 @@ fn through<'a>(
     Box::pin(async move {
         // Each round unlocks one file, or learns that it cannot be; so there are no more rounds than files.
         for _ in 0..=resolved.identities.len() {
-            match establish(shared, resolved, trail).await? {
+            match establish(shared, resolved, trail, &Errand::LogIn).await? {
                 Reached::Connected(connection) => {
                     if !trail.is_empty() {
                         shared.warn(connection.warnings());
@@ -77,6 +91,7 @@ fn through<'a>(
                     return Ok(connection);
                 }
                 Reached::Locked(path) => shared.keys.unlock(&path).await,
+                Reached::Seen(_) => {}
             }
         }
         Err(TargetError::connect(Reason::Auth, format!("no key of {} could be unlocked", resolved.name)))
@@ -110,7 +125,7 @@ async fn bastion(
 }
 
 /// Looks a hop up by its name. One that has others before it is reached through those, whatever the files say.
-fn resolve_hop(shared: &Shared, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolved>, String> {
+pub(super) fn resolve_hop(shared: &Shared, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolved>, String> {
     let mut resolved = shared.resolve_hop(hop)?;
     if !before.is_empty() {
         resolved.route = Route::Jump(before.to_vec());
@@ -118,13 +133,18 @@ fn resolve_hop(shared: &Shared, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolve
     Ok(Arc::new(resolved))
 }
 
-async fn establish(shared: &Shared, resolved: &Arc<Resolved>, trail: &[Arc<Resolved>]) -> Result<Reached, TargetError> {
+async fn establish(
+    shared: &Shared,
+    resolved: &Arc<Resolved>,
+    trail: &[Arc<Resolved>],
+    errand: &Errand,
+) -> Result<Reached, TargetError> {
     let mut budget = Budget::of(resolved);
     let mut pause = PAUSE;
     loop {
         let bastion = bastion(shared, resolved, trail).await?;
         let tried = match dial(shared, resolved, bastion.as_ref(), &mut budget).await {
-            Ok(dialed) => enter(shared, resolved, dialed, &mut budget).await,
+            Ok(dialed) => enter(shared, resolved, errand, dialed, &mut budget).await,
             Err(failure) => Err(failure),
         };
         let failure = match tried {
@@ -145,24 +165,29 @@ async fn establish(shared: &Shared, resolved: &Arc<Resolved>, trail: &[Arc<Resol
 async fn enter(
     shared: &Shared,
     resolved: &Arc<Resolved>,
+    errand: &Errand,
     dialed: Dialed,
     budget: &mut Budget,
 ) -> Result<Reached, Failure> {
     let Dialed { stream, peer, words, permit: _permit } = dialed;
     let address = peer.address.map(|address| address.ip());
     let check = HostKeyCheck::new(resolved.clone(), shared.known_hosts.clone(), address);
-    let config = Arc::new(configure(check.algorithms(), shared.beat()));
+    let config = Arc::new(configure(resolved, check.algorithms(), shared.beat())?);
     let fate = Fate::default();
     let client = Client::new(check, fate.clone());
     let entering = async {
+        if let Errand::Look(kinds) = errand {
+            let config = Arc::new(configure(resolved, kinds.clone(), shared.beat())?);
+            return witness(config, stream).await.map(Reached::Seen).map_err(|error| unfinished(resolved, &peer, &error, &fate));
+        }
         let mut handle = match client::connect_stream(config, stream, client).await {
             Ok(handle) => handle,
-            Err(error) => return Err(unfinished(&peer, &error, &fate)),
+            Err(error) => return Err(unfinished(resolved, &peer, &error, &fate)),
         };
         // A host that nobody vouches for learns no password.
         let careful = fate.doubtful().then(|| Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() });
         match auth::login(&mut handle, careful.as_ref().unwrap_or(resolved), &shared.keys).await? {
-            Login::Done => Ok(Reached::Connected(SshConnection::new(handle, fate.clone()))),
+            Login::Done => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
             Login::Locked(path) => {
                 let _ = handle.disconnect(russh::Disconnect::ByApplication, "", "").await;
                 Ok(Reached::Locked(path))

@@ -7,6 +7,7 @@
 //! `host_key`), logs in (`auth`) and returns an [`SshConnection`], which opens programs as an
 //! [`Opener`](super::conduit::Opener) and knows nothing of supervision.
 
+mod algorithms;
 mod auth;
 mod bastion;
 mod budget;
@@ -27,6 +28,7 @@ mod pipe;
 mod proxy;
 mod revoked;
 mod socket;
+mod survey;
 mod tunnel;
 
 use std::{
@@ -41,6 +43,8 @@ use keys::KeyStore;
 use known_hosts::KnownHosts;
 pub use opener::SshConnection;
 use permits::Permits;
+pub use survey::{KeyState, ShownKey, Station};
+use survey::Surveys;
 
 use super::TargetError;
 use crate::{
@@ -61,6 +65,7 @@ struct Shared {
     known_hosts: Arc<KnownHosts>,
     keys: KeyStore,
     bastions: Bastions,
+    surveys: Surveys,
     /// What is still to be said about bastions' keys.
     warnings: Mutex<Vec<String>>,
     /// How long a silent host is believed to be there.
@@ -68,9 +73,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Between two signs of life on a connection.
+    /// Between two signs of life on a connection. Under a long lease, too, one that is gone is noticed within a minute.
     fn beat(&self) -> Duration {
-        self.lease.mul_f64(0.3).max(Duration::from_millis(200))
+        self.lease.mul_f64(0.3).clamp(Duration::from_millis(200), Duration::from_secs(15))
     }
 
     /// How long data may stay without an acknowledgement.
@@ -107,6 +112,7 @@ impl Connector {
             known_hosts: Arc::default(),
             keys: KeyStore::new(prompt),
             bastions: Bastions::default(),
+            surveys: Surveys::default(),
             warnings: Mutex::default(),
             lease: settings.limits.lease,
         }))
@@ -133,6 +139,23 @@ impl Connector {
             scope.notice(Level::Warning, warning, None);
         }
         Ok(connection)
+    }
+
+    /// Looks at all keys of a host, and of the bastions before it, without logging in to the host. Nothing is written.
+    ///
+    /// With `propose`, bastions whose keys are new are passed through for this; else such a way ends there.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`], for what keeps the keys from being seen.
+    pub async fn host_keys(&self, scope: &Scope, host: &Host, propose: bool) -> Result<Vec<Station>, TargetError> {
+        let resolved =
+            Arc::new(self.resolve(host).map_err(|error| TargetError::connect(Reason::Connect, error.to_string()))?);
+        scope.race(survey::survey(&self.0, &resolved, propose)).await?
+    }
+
+    /// Writes the new keys of these servers to their files; yields for each what went wrong.
+    pub fn trust(&self, stations: &[Station]) -> Vec<Result<(), String>> {
+        survey::write(&self.0.known_hosts, stations)
     }
 
     /// Says goodbye to the bastions; without it their sessions end when the connector and all behind them are gone.

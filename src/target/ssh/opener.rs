@@ -63,15 +63,18 @@ struct Inner {
     fate: Fate,
     channels: Arc<Semaphore>,
     room: Arc<Semaphore>,
+    /// Asked for on each channel.
+    env: Box<[(String, String)]>,
 }
 
 impl SshConnection {
-    pub(super) fn new(handle: Handle<Client>, fate: Fate) -> Self {
+    pub(super) fn new(handle: Handle<Client>, fate: Fate, env: &[(String, String)]) -> Self {
         Self(Arc::new(Inner {
             handle,
             fate,
             channels: Arc::new(Semaphore::new(CHANNELS)),
             room: Arc::new(Semaphore::new(BACKLOG)),
+            env: env.into(),
         }))
     }
 
@@ -123,6 +126,12 @@ impl Inner {
             }
         };
         let (mut read, write) = channel.split();
+        for (name, value) in &self.env {
+            // A server that does not accept the variable ignores it, as it would from OpenSSH.
+            if write.set_env(false, name, value).await.is_err() {
+                return Err(self.lost().await);
+            }
+        }
         if write.exec(true, command).await.is_err() {
             return Err(self.lost().await);
         }
