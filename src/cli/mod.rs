@@ -11,6 +11,7 @@ mod programs;
 mod sandbox;
 mod signals;
 mod table;
+mod trust;
 mod worker;
 
 use std::io::Write;

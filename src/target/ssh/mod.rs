@@ -43,7 +43,7 @@ use keys::KeyStore;
 use known_hosts::KnownHosts;
 pub use opener::SshConnection;
 use permits::Permits;
-pub use survey::{KeyState, ShownKey, Station};
+pub use survey::{KeyState, ShownKey, Station, Survey};
 use survey::Surveys;
 
 use super::TargetError;
@@ -146,11 +146,11 @@ impl Connector {
     /// With `propose`, bastions whose keys are new are passed through for this; else such a way ends there.
     ///
     /// # Errors
-    /// As [`Connector::connect`], for what keeps the keys from being seen.
-    pub async fn host_keys(&self, scope: &Scope, host: &Host, propose: bool) -> Result<Vec<Station>, TargetError> {
+    /// The scope's own stop.
+    pub async fn host_keys(&self, scope: &Scope, host: &Host, propose: bool) -> Result<Survey, TargetError> {
         let resolved =
             Arc::new(self.resolve(host).map_err(|error| TargetError::connect(Reason::Connect, error.to_string()))?);
-        scope.race(survey::survey(&self.0, &resolved, propose)).await?
+        Ok(scope.race(survey::survey(&self.0, &resolved, propose)).await?)
     }
 
     /// Writes the new keys of these servers to their files; yields for each what went wrong.

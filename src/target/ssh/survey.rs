@@ -34,12 +34,21 @@ use crate::target::TargetError;
 pub struct Station {
     /// As it is called by the user.
     pub host: String,
+    /// It stands before other hosts.
+    pub bastion: bool,
     /// As it is called in files of known hosts.
     pub name: String,
     /// Where a new key is written.
     pub file: Option<PathBuf>,
     pub keys: Vec<ShownKey>,
     hashed: bool,
+}
+
+/// The servers that were seen on the way to a host, it last, and what kept the others from being seen.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    pub stations: Vec<Station>,
+    pub failed: Option<TargetError>,
 }
 
 /// A key that a server has proved to have.
@@ -108,17 +117,14 @@ impl Station {
 #[derive(Default)]
 pub(super) struct Surveys(Mutex<Vec<(Arc<Resolved>, Arc<Slot>)>>);
 
-type Slot = OnceCell<Result<Vec<Station>, TargetError>>;
+type Slot = OnceCell<Survey>;
 
 /// Looks at a host and at all bastions before it, which come first. `propose` lets new bastions be passed.
-///
-/// # Errors
-/// As a connection's, but for what is wrong with keys and the host's login.
 pub(super) async fn survey(
     shared: &Shared,
     resolved: &Arc<Resolved>,
     propose: bool,
-) -> Result<Vec<Station>, TargetError> {
+) -> Survey {
     through(shared, resolved, propose, &[]).await
 }
 
@@ -128,7 +134,7 @@ fn through<'a>(
     resolved: &'a Arc<Resolved>,
     propose: bool,
     trail: &'a [Arc<Resolved>],
-) -> Pin<Box<dyn Future<Output = Result<Vec<Station>, TargetError>> + Send + 'a>> {
+) -> Pin<Box<dyn Future<Output = Survey> + Send + 'a>> {
     Box::pin(async move {
         let mut stations = Vec::new();
         if let Route::Jump(hops) = &resolved.route
@@ -141,7 +147,10 @@ fn through<'a>(
             let trail = [trail, &[resolved.clone()]].concat();
             let slot = shared.surveys.slot(&hop);
             let seen = slot.get_or_init(|| async { through(shared, &hop, propose, &trail).await }).await;
-            stations = seen.clone()?;
+            if seen.failed.is_some() {
+                return seen.clone();
+            }
+            stations.extend(seen.stations.iter().map(|station| Station { bastion: true, ..station.clone() }));
         }
         if propose {
             for station in &stations {
@@ -150,8 +159,8 @@ fn through<'a>(
                 }
             }
         }
-        stations.push(look(shared, resolved).await?);
-        Ok(stations)
+        let failed = look(shared, resolved).await.map(|station| stations.push(station)).err();
+        Survey { stations, failed }
     })
 }
 
@@ -189,6 +198,7 @@ async fn look(shared: &Shared, resolved: &Arc<Resolved>) -> Result<Station, Targ
     }
     Ok(Station {
         host: resolved.name.clone(),
+        bastion: false,
         name: check.name().to_owned(),
         file: resolved.user_known_hosts.first().cloned(),
         keys: judged(&check, &shown),
