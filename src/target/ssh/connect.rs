@@ -55,8 +55,13 @@ enum Errand {
 ///
 /// # Errors
 /// A sentence with the reason Connect, Timeout, HostKey or Auth.
-pub(super) async fn connect(shared: &Shared, resolved: &Arc<Resolved>) -> Result<SshConnection, TargetError> {
-    through(shared, resolved, &[]).await
+pub(super) async fn connect(shared: &Arc<Shared>, resolved: &Arc<Resolved>) -> Result<SshConnection, TargetError> {
+    let connection = through(shared, resolved, &[]).await?;
+    let (shared, resolved) = (shared.clone(), resolved.clone());
+    Ok(connection.growing(Box::new(move || {
+        let (shared, resolved) = (shared.clone(), resolved.clone());
+        Box::pin(async move { through(&shared, &resolved, &[]).await })
+    })))
 }
 
 /// Asks a host for a key of one of these kinds and goes no further: its bastions are logged in to, the host is not.

@@ -94,17 +94,18 @@ fn dropped(error: &io::Error) -> bool {
 /// A list of algorithms that leaves nothing.
 pub(super) fn configure(
     resolved: &Resolved,
-    host_keys: HostAlgorithms,
+    keys: HostAlgorithms,
     beat: Duration,
 ) -> Result<client::Config, TargetError> {
+    let HostAlgorithms { certificates, plain } = keys;
     let (interval, unanswered) = pace(resolved, beat);
     Ok(client::Config {
         client_id: SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-rbee_", env!("CARGO_PKG_VERSION")))),
         window_size: WINDOW,
         channel_buffer_size: CHANNEL_MESSAGES,
         preferred: Preferred {
-            key: Cow::Owned(host_keys.plain),
-            host_key_certificates: Cow::Owned(host_keys.certificates),
+            key: Cow::Owned(plain),
+            host_key_certificates: Cow::Owned(certificates),
             ..algorithms::preferred(resolved)?
         },
         // A write that hangs is noticed by the kernel on Linux; elsewhere, and as a last resort, by this.

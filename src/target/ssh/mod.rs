@@ -11,6 +11,7 @@ mod algorithms;
 mod auth;
 mod bastion;
 mod budget;
+mod channel;
 mod client;
 pub mod config;
 mod connect;
