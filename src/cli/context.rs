@@ -39,6 +39,7 @@ impl Context {
             config_dir,
             ssh_config: global.ssh_config.clone(),
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(PathBuf::from),
+            shell: std::env::var_os("SHELL").filter(|s| !s.is_empty()).map(PathBuf::from),
             interactive: !global.no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
             limits,
             forks: global.forks.map(|n| n as usize).or(inventory.defaults().forks).unwrap_or(settings::FORKS),

@@ -141,6 +141,7 @@ impl Lab {
             state_dir: home.join(".local/state/rbee"),
             ssh_config: Some(self.ssh_config()),
             agent_socket: None,
+            shell: None,
             interactive: false,
             // A busy machine is slow; what is tested here is not how fast it is.
             limits: Limits { connect: Duration::from_secs(60), ..Limits::default() },

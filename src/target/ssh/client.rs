@@ -1,19 +1,27 @@
 //! Our side of the protocol's callbacks: the host's key, and how the connection ended.
 
 use std::{
+    collections::VecDeque,
     future::Future,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use russh::{
-    Channel,
+    Channel, ChannelId, ChannelOpenFailure,
     client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session},
     keys::PublicKeyOrCertificate,
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::host_key::HostKeyCheck;
 use crate::{target::TargetError, vocab::text};
+
+/// How long the reason of an end that was noticed is waited for.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Refusals of channels whose words nobody has asked for yet.
+const REFUSALS: usize = 64;
 
 /// What became of a connection, for those who hold the other end of it.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +33,9 @@ struct Inner {
     refused: OnceLock<TargetError>,
     why: OnceLock<String>,
     over: CancellationToken,
+    /// Code and words of channels that were not opened.
+    refusals: Mutex<VecDeque<(u32, String)>>,
+    refusal: Notify,
 }
 
 impl Fate {
@@ -48,6 +59,30 @@ impl Fate {
     /// Ends when the connection has.
     pub(super) async fn over(&self) {
         self.0.over.cancelled().await;
+    }
+
+    /// Waits a moment for the reason of a loss that was just noticed.
+    pub(super) async fn settled(&self) {
+        let _ = tokio::time::timeout(GOODBYE, self.over()).await;
+    }
+
+    /// The server's words for a refusal that was just received, which the library reports before them.
+    pub(super) async fn refusal(&self, why: &ChannelOpenFailure) -> String {
+        let words = async {
+            loop {
+                let notified = self.0.refusal.notified();
+                let found = {
+                    let mut refusals = self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+                    let index = refusals.iter().position(|(code, _)| *code == why.code());
+                    index.and_then(|index| refusals.remove(index))
+                };
+                if let Some((_, words)) = found {
+                    return words;
+                }
+                notified.await;
+            }
+        };
+        tokio::time::timeout(GOODBYE, words).await.unwrap_or_default()
     }
 }
 
@@ -92,6 +127,24 @@ impl Handler for Client {
                 Ok(false)
             }
         }
+    }
+
+    async fn channel_open_failure(
+        &mut self,
+        _: ChannelId,
+        why: ChannelOpenFailure,
+        words: &str,
+        _: &str,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let mut refusals = self.fate.0.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.len() == REFUSALS {
+            refusals.pop_front();
+        }
+        refusals.push_back((why.code(), text::plain_line(words)));
+        drop(refusals);
+        self.fate.0.refusal.notify_waiters();
+        Ok(())
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {

@@ -75,6 +75,18 @@ impl SshConnection {
         }))
     }
 
+    pub(super) fn handle(&self) -> &Handle<Client> {
+        &self.0.handle
+    }
+
+    pub(super) fn fate(&self) -> &Fate {
+        &self.0.fate
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.handle.is_closed()
+    }
+
     /// Ends when the connection has, with the reason.
     pub async fn lost(&self) -> TargetError {
         self.0.fate.over().await;
@@ -138,7 +150,7 @@ impl Inner {
 
     /// Waits a moment for the reason of a loss that was just noticed.
     async fn lost(&self) -> TargetError {
-        let _ = tokio::time::timeout(GOODBYE, self.fate.over()).await;
+        self.fate.settled().await;
         self.fate.lost()
     }
 }
@@ -228,7 +240,7 @@ impl Task {
                 Some(ChannelMsg::Close) => return,
                 Some(_) => {}
                 None => {
-                    let _ = tokio::time::timeout(GOODBYE, self.fate.over()).await;
+                    self.fate.settled().await;
                     for stream in [&self.stdout, &self.stderr] {
                         stream.fail(io::Error::new(io::ErrorKind::ConnectionReset, self.fate.why()));
                     }
