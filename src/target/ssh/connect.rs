@@ -31,14 +31,16 @@ use crate::{
 /// The first pause before another try; it doubles up to [`PAUSE_LIMIT`].
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_LIMIT: Duration = Duration::from_secs(1);
+/// Connections that may be made because a person was slower than the server.
+const ROUNDS: usize = 8;
 /// More bastions in a row than anybody has.
 const TRAIL_LIMIT: usize = 16;
 
 /// How far one connection came.
 enum Reached {
     Connected(SshConnection),
-    /// A file's key would be taken, once it is unlocked.
-    Locked(std::path::PathBuf),
+    /// The server hung up while a person was asked, whose answer is known now.
+    Asked,
 }
 
 /// Connects and logs in. Its bastions get their own time, and so does a person who types a passphrase.
@@ -67,14 +69,14 @@ fn through<'a>(
     trail: &'a [Arc<Resolved>],
 ) -> Pin<Box<dyn Future<Output = Result<SshConnection, TargetError>> + Send + 'a>> {
     Box::pin(async move {
-        // Each round unlocks one file, or learns that it cannot be; so there are no more rounds than files.
-        for _ in 0..=resolved.identities.len() {
-            match establish(shared, resolved, trail).await? {
-                Reached::Connected(connection) => return Ok(connection),
-                Reached::Locked(path) => shared.keys.unlock(&path).await,
+        // Each round got an answer out of a person, who was slower than the server.
+        for _ in 0..ROUNDS {
+            if let Reached::Connected(connection) = establish(shared, resolved, trail).await? {
+                return Ok(connection);
             }
         }
-        Err(TargetError::connect(Reason::Auth, format!("no key of {} could be unlocked", resolved.name)))
+        let text = format!("{} hung up {ROUNDS} times while it was waited for an answer", resolved.name);
+        Err(TargetError::connect(Reason::Auth, text))
     })
 }
 
@@ -148,20 +150,17 @@ async fn enter(
     let config = Arc::new(configure(&check, shared.beat()));
     let fate = Fate::default();
     let client = Client::new(check, fate.clone());
-    let entering = async {
-        let mut handle = match client::connect_stream(config, stream, client).await {
-            Ok(handle) => handle,
-            Err(error) => return Err(unfinished(&peer, &error, &fate)),
-        };
-        match auth::login(&mut handle, resolved, &shared.keys).await? {
-            Login::Done => Ok(Reached::Connected(SshConnection::new(handle, fate.clone()))),
-            Login::Locked(path) => {
-                let _ = handle.disconnect(russh::Disconnect::ByApplication, "", "").await;
-                Ok(Reached::Locked(path))
-            }
-        }
+    let entered = match budget.spend(client::connect_stream(config, stream, client)).await {
+        None => Err(budget.too_late(&peer.text).into()),
+        Some(Err(error)) => Err(unfinished(&peer, &error, &fate)),
+        // Spends from the budget itself: a person who is asked may take their time.
+        Some(Ok(mut handle)) => match auth::login(&mut handle, &fate, resolved, &shared.secrets, budget).await {
+            Ok(Login::Done) => Ok(Reached::Connected(SshConnection::new(handle, fate.clone()))),
+            Ok(Login::Again) => Ok(Reached::Asked),
+            Ok(Login::Late) => Err(budget.too_late(&peer.text).into()),
+            Err(error) => Err(error.into()),
+        },
     };
-    let entered = budget.spend(entering).await.unwrap_or_else(|| Err(budget.too_late(&peer.text).into()));
     match (entered, words) {
         (Err(failure), Some(words)) => Err(blame(failure, words.last().await)),
         (entered, _) => entered,

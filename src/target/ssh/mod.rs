@@ -1,7 +1,7 @@
 //! Hosts over SSH: from an inventory's entry to an open, authenticated connection.
 //!
 //! # Theory of operation
-//! A [`Connector`] holds what all connections of a run share: the parsed ssh_config and known_hosts, the keys, the
+//! A [`Connector`] holds what all connections of a run share: the parsed ssh_config and known_hosts, the secrets, the
 //! sessions with bastions, and the permits that keep a crowd of handshakes from being dropped by the servers.
 //! [`Connector::connect`] resolves a host ([`config`]), opens the way to it (`dial`), verifies its key (`connect`,
 //! `host_key`), logs in (`auth`) and returns an [`SshConnection`], which opens programs as an
@@ -24,6 +24,7 @@ mod pattern;
 mod permits;
 mod pipe;
 mod proxy;
+mod secrets;
 mod socket;
 mod tunnel;
 
@@ -35,15 +36,16 @@ use std::{
 
 use bastion::Bastions;
 use config::{ConfigError, Defaults, Hop, Resolved, SshConfig};
-use keys::KeyStore;
 use known_hosts::KnownHosts;
 pub use opener::SshConnection;
 use permits::Permits;
+pub use secrets::Password;
+use secrets::Secrets;
 
 use super::TargetError;
 use crate::{
     scope::{Prompt, Scope},
-    vocab::{Host, HostName, Reason, Route, Settings, host::SshRoute},
+    vocab::{Host, HostName, Level, Reason, Route, Settings, host::SshRoute},
 };
 
 /// Makes the connections of one run.
@@ -57,10 +59,22 @@ struct Shared {
     shell: PathBuf,
     permits: Permits,
     known_hosts: Arc<KnownHosts>,
-    keys: KeyStore,
+    secrets: Secrets,
     bastions: Bastions,
     /// How long a silent host is believed to be there.
     lease: Duration,
+    banners: bool,
+}
+
+/// What people give to a run's logins, and what they want to hear of them.
+#[derive(Debug, Default)]
+pub struct People {
+    /// Asks them; `None` asks nobody.
+    pub prompt: Option<Prompt>,
+    /// For all hosts that ask for one.
+    pub password: Option<Password>,
+    /// Tell them what servers say at the login.
+    pub banners: bool,
 }
 
 impl Shared {
@@ -89,17 +103,23 @@ impl Connector {
         Self::with_prompt(settings, config, None)
     }
 
-    /// A connector that asks for passphrases through `prompt`, or never.
+    /// A connector that asks for passphrases and passwords through `prompt`, or never.
     pub fn with_prompt(settings: &Settings, config: SshConfig, prompt: Option<Prompt>) -> Self {
+        Self::with_people(settings, config, People { prompt, ..People::default() })
+    }
+
+    /// A connector with everything that it needs of people.
+    pub fn with_people(settings: &Settings, config: SshConfig, people: People) -> Self {
         Self(Arc::new(Shared {
             config,
             defaults: Defaults::from(settings),
             shell: settings.shell.clone().unwrap_or_else(|| Path::new("/bin/sh").to_owned()),
             permits: Permits::default(),
             known_hosts: Arc::default(),
-            keys: KeyStore::new(prompt),
+            secrets: Secrets::new(people.prompt, people.password),
             bastions: Bastions::default(),
             lease: settings.limits.lease,
+            banners: people.banners,
         }))
     }
 
@@ -118,7 +138,13 @@ impl Connector {
     pub async fn connect(&self, scope: &Scope, host: &Host) -> Result<SshConnection, TargetError> {
         let resolved =
             Arc::new(self.resolve(host).map_err(|error| TargetError::connect(Reason::Connect, error.to_string()))?);
-        scope.race(connect::connect(&self.0, &resolved)).await?
+        let connection = scope.race(connect::connect(&self.0, &resolved)).await??;
+        if self.0.banners {
+            for line in connection.fate().heard().lines().filter(|line| !line.is_empty()) {
+                scope.notice(Level::Info, format!("the server says: {line}"), None);
+            }
+        }
+        Ok(connection)
     }
 
     /// Says goodbye to the bastions; without it their sessions end when the connector and all behind them are gone.
