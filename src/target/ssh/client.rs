@@ -15,7 +15,7 @@ use russh::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::host_key::HostKeyCheck;
+use super::host_key::{Accepted, HostKeyCheck};
 use crate::{target::TargetError, vocab::text};
 
 /// How long the reason of an end that was noticed is waited for.
@@ -33,6 +33,8 @@ pub(super) struct Fate(Arc<Inner>);
 struct Inner {
     /// Why the host's key was not accepted.
     refused: OnceLock<TargetError>,
+    /// How it was.
+    accepted: OnceLock<Accepted>,
     why: OnceLock<String>,
     over: CancellationToken,
     /// Code and words of channels that were not opened.
@@ -45,6 +47,16 @@ struct Inner {
 impl Fate {
     pub(super) fn refused(&self) -> Option<TargetError> {
         self.0.refused.get().cloned()
+    }
+
+    /// What is to be said about the host's key that was let pass.
+    pub(super) fn warnings(&self) -> &[String] {
+        self.0.accepted.get().map_or(&[], |accepted| &accepted.warnings)
+    }
+
+    /// Whether nobody vouches for the host's key.
+    pub(super) fn doubtful(&self) -> bool {
+        self.0.accepted.get().is_some_and(|accepted| accepted.doubtful)
     }
 
     /// Why it ended, in the words of whoever ended it.
@@ -143,7 +155,10 @@ impl Handler for Client {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         match self.check.check(shown) {
-            Ok(()) => Ok(true),
+            Ok(accepted) => {
+                let _ = self.fate.0.accepted.set(accepted);
+                Ok(true)
+            }
             Err(error) => {
                 let _ = self.fate.0.refused.set(error);
                 Ok(false)

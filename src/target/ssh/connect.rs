@@ -17,7 +17,7 @@ use super::{
     bastion::Bastion,
     budget::Budget,
     client::{Client, Fate},
-    config::{Hop, Resolved, Route},
+    config::{Hop, Method, Resolved, Route},
     dial::{Dialed, Failure, dial},
     handshake::{configure, unfinished},
     host_key::HostKeyCheck,
@@ -47,8 +47,13 @@ enum Reached {
 ///
 /// # Errors
 /// A sentence with the reason Connect, Timeout, HostKey or Auth.
-pub(super) async fn connect(shared: &Shared, resolved: &Arc<Resolved>) -> Result<SshConnection, TargetError> {
-    through(shared, resolved, &[]).await
+pub(super) async fn connect(shared: &Arc<Shared>, resolved: &Arc<Resolved>) -> Result<SshConnection, TargetError> {
+    let connection = through(shared, resolved, &[]).await?;
+    let (shared, resolved) = (shared.clone(), resolved.clone());
+    Ok(connection.growing(Box::new(move || {
+        let (shared, resolved) = (shared.clone(), resolved.clone());
+        Box::pin(async move { through(&shared, &resolved, &[]).await })
+    })))
 }
 
 /// Opens the way to a host and goes no further: its bastions are logged in to, the host itself is not spoken to.
@@ -72,6 +77,9 @@ fn through<'a>(
         // Each round got an answer out of a person, who was slower than the server.
         for _ in 0..ROUNDS {
             if let Reached::Connected(connection) = establish(shared, resolved, trail).await? {
+                if !trail.is_empty() {
+                    shared.warn(connection.warnings());
+                }
                 return Ok(connection);
             }
         }
@@ -146,20 +154,27 @@ async fn enter(
     budget: &mut Budget,
 ) -> Result<Reached, Failure> {
     let Dialed { stream, peer, words, permit: _permit } = dialed;
-    let check = HostKeyCheck::new(resolved.clone(), shared.known_hosts.clone());
-    let config = Arc::new(configure(&check, shared.beat()));
+    let address = peer.address.map(|address| address.ip());
+    let check = HostKeyCheck::new(resolved.clone(), shared.known_hosts.clone(), address);
+    let config = Arc::new(configure(resolved, check.algorithms(), shared.beat())?);
     let fate = Fate::default();
     let client = Client::new(check, fate.clone());
     let entered = match budget.spend(client::connect_stream(config, stream, client)).await {
         None => Err(budget.too_late(&peer.text).into()),
-        Some(Err(error)) => Err(unfinished(&peer, &error, &fate)),
+        Some(Err(error)) => Err(unfinished(resolved, &peer, &error, &fate)),
         // Spends from the budget itself: a person who is asked may take their time.
-        Some(Ok(mut handle)) => match auth::login(&mut handle, &fate, resolved, &shared.secrets, budget).await {
-            Ok(Login::Done) => Ok(Reached::Connected(SshConnection::new(handle, fate.clone()))),
-            Ok(Login::Again) => Ok(Reached::Asked),
-            Ok(Login::Late) => Err(budget.too_late(&peer.text).into()),
-            Err(error) => Err(error.into()),
-        },
+        Some(Ok(mut handle)) => {
+            // A host that nobody vouches for learns no password.
+            let only_keys = || Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() };
+            let careful = fate.doubtful().then(only_keys);
+            let as_whom = careful.as_ref().unwrap_or(resolved);
+            match auth::login(&mut handle, &fate, as_whom, &shared.secrets, budget).await {
+                Ok(Login::Done) => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
+                Ok(Login::Again) => Ok(Reached::Asked),
+                Ok(Login::Late) => Err(budget.too_late(&peer.text).into()),
+                Err(error) => Err(error.into()),
+            }
+        }
     };
     match (entered, words) {
         (Err(failure), Some(words)) => Err(blame(failure, words.last().await)),

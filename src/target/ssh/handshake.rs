@@ -2,12 +2,14 @@
 
 use std::{borrow::Cow, io, time::Duration};
 
-use russh::{Preferred, SshId, cipher, client, compression};
+use russh::{AlgorithmKind, Preferred, SshId, client};
 
 use super::{
+    algorithms,
     client::{Fate, plainly},
+    config::Resolved,
     dial::{Failure, Peer},
-    host_key::HostKeyCheck,
+    host_algorithms::HostAlgorithms,
 };
 use crate::{
     target::TargetError,
@@ -22,29 +24,13 @@ const WINDOW: u32 = 2 << 20;
 const CHANNEL_MESSAGES: usize = 256;
 
 /// A handshake that did not come to its end.
-pub(super) fn unfinished(peer: &Peer, error: &russh::Error, fate: &Fate) -> Failure {
+pub(super) fn unfinished(resolved: &Resolved, peer: &Peer, error: &russh::Error, fate: &Fate) -> Failure {
     if let Some(refused) = fate.refused() {
         return refused.into();
     }
     match error {
-        russh::Error::NoCommonAlgo { kind, theirs, .. } => {
-            let kind = match kind {
-                russh::AlgorithmKind::Kex => "key exchange",
-                russh::AlgorithmKind::Key => "host key",
-                russh::AlgorithmKind::Cipher => "cipher",
-                russh::AlgorithmKind::Mac => "MAC",
-                russh::AlgorithmKind::Compression => "compression",
-            };
-            let theirs = text::plain_line(&theirs.join(", "));
-            Failure::from(TargetError::Connect {
-                reason: Reason::Connect,
-                text: format!("{peer} offers only {kind} algorithms this program does not have: {theirs}"),
-                hint: Some(
-                    "let the server also offer curve25519-sha256, ssh-ed25519 or rsa-sha2-512, and aes128-gcm@openssh.com \
-                     or aes128-ctr with hmac-sha2-256"
-                        .to_owned(),
-                ),
-            })
+        russh::Error::NoCommonAlgo { kind, ours, theirs } => {
+            nothing_in_common(resolved, peer, kind, ours, theirs).into()
         }
         russh::Error::Version => Failure::connect(format!("what answers at {peer} is not an SSH 2 server")),
         russh::Error::Disconnect | russh::Error::HUP => {
@@ -58,6 +44,44 @@ pub(super) fn unfinished(peer: &Peer, error: &russh::Error, fate: &Fate) -> Fail
     }
 }
 
+/// Says what the server offers, and whose list does not have it.
+fn nothing_in_common(
+    resolved: &Resolved,
+    peer: &Peer,
+    kind: &AlgorithmKind,
+    ours: &[String],
+    theirs: &[String],
+) -> TargetError {
+    let lists = &resolved.algorithms;
+    let (kind, keyword, chosen) = match kind {
+        AlgorithmKind::Kex => ("key exchange", "KexAlgorithms", lists.kex.is_some()),
+        AlgorithmKind::Key => ("host key", "HostKeyAlgorithms", lists.host_keys.is_some()),
+        AlgorithmKind::Cipher => ("cipher", "Ciphers", lists.ciphers.is_some()),
+        AlgorithmKind::Mac => ("MAC", "MACs", lists.macs.is_some()),
+        AlgorithmKind::Compression => ("compression", "Compression", false),
+    };
+    let theirs = text::plain_line(&theirs.join(", "));
+    let (text, hint) = if chosen {
+        let ours: Vec<&str> = ours
+            .iter()
+            .map(String::as_str)
+            .filter(|n| !n.starts_with("ext-info-") && !n.contains("-strict-"))
+            .collect();
+        (
+            format!("{peer} offers no {kind} algorithm that {keyword} of ssh_config allows: {theirs}"),
+            format!("{keyword} leaves {}; let it, or the server, allow more", ours.join(", ")),
+        )
+    } else {
+        (
+            format!("{peer} offers only {kind} algorithms this program does not have: {theirs}"),
+            "let the server also offer curve25519-sha256, ssh-ed25519 or rsa-sha2-512, and aes128-gcm@openssh.com \
+             or aes128-ctr with hmac-sha2-256"
+                .to_owned(),
+        )
+    };
+    TargetError::Connect { reason: Reason::Connect, text, hint: Some(hint) }
+}
+
 fn dropped(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -69,37 +93,43 @@ fn dropped(error: &io::Error) -> bool {
     )
 }
 
-pub(super) fn configure(check: &HostKeyCheck, beat: Duration) -> client::Config {
-    client::Config {
+/// What is proposed to a host, and how its silence is noticed; `beat` is the lease's.
+///
+/// # Errors
+/// A list of algorithms that leaves nothing.
+pub(super) fn configure(
+    resolved: &Resolved,
+    keys: HostAlgorithms,
+    beat: Duration,
+) -> Result<client::Config, TargetError> {
+    let HostAlgorithms { certificates, plain } = keys;
+    let (interval, unanswered) = pace(resolved, beat);
+    Ok(client::Config {
         client_id: SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-rbee_", env!("CARGO_PKG_VERSION")))),
         window_size: WINDOW,
         channel_buffer_size: CHANNEL_MESSAGES,
         preferred: Preferred {
-            key: Cow::Owned(check.algorithms()),
-            cipher: Cow::Borrowed(if has_aes() { AES_FIRST } else { CHACHA_FIRST }),
-            compression: Cow::Borrowed(&[compression::NONE]),
-            ..Preferred::DEFAULT
+            key: Cow::Owned(plain),
+            host_key_certificates: Cow::Owned(certificates),
+            ..algorithms::preferred(resolved)?
         },
         // A write that hangs is noticed by the kernel on Linux; elsewhere, and as a last resort, by this.
         inactivity_timeout: Some((beat * 10).max(Duration::from_secs(30))),
-        keepalive_interval: Some(beat),
-        keepalive_max: UNANSWERED,
+        keepalive_interval: Some(interval),
+        keepalive_max: unanswered,
         nodelay: true,
         ..client::Config::default()
-    }
+    })
 }
 
-const AES_FIRST: &[cipher::Name] =
-    &[cipher::AES_128_GCM, cipher::AES_256_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR, cipher::AES_128_CTR];
-const CHACHA_FIRST: &[cipher::Name] =
-    &[cipher::CHACHA20_POLY1305, cipher::AES_128_GCM, cipher::AES_256_GCM, cipher::AES_256_CTR, cipher::AES_128_CTR];
-
-/// Whether this processor has instructions for AES.
-fn has_aes() -> bool {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    return std::arch::is_x86_feature_detected!("aes");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes");
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
+/// How often a silent host is asked for a sign of life, and how many answers may stay away.
+///
+/// `ServerAliveInterval` and `ServerAliveCountMax` may make that shorter than the lease, never longer: while a lane is
+/// open the host ends it after the lease, whatever ssh_config says about idle connections.
+fn pace(resolved: &Resolved, beat: Duration) -> (Duration, usize) {
+    let Some(alive) = resolved.alive.filter(|alive| !alive.interval.is_zero()) else { return (beat, UNANSWERED) };
+    let interval = alive.interval.min(beat);
+    let patience = (alive.interval * alive.count_max.max(1)).min(beat * UNANSWERED as u32);
+    let unanswered = (patience.as_secs_f64() / interval.as_secs_f64()).round().max(1.0);
+    (interval, unanswered as usize)
 }

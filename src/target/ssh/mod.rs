@@ -7,15 +7,18 @@
 //! `host_key`), logs in (`auth`) and returns an [`SshConnection`], which opens programs as an
 //! [`Opener`](super::conduit::Opener) and knows nothing of supervision.
 
+mod algorithms;
 mod auth;
 mod bastion;
 mod budget;
+mod channel;
 mod client;
 pub mod config;
 mod connect;
 mod dial;
 mod direct;
 mod handshake;
+mod host_algorithms;
 mod host_key;
 mod keys;
 mod known_hosts;
@@ -24,13 +27,14 @@ mod pattern;
 mod permits;
 mod pipe;
 mod proxy;
+mod revoked;
 mod secrets;
 mod socket;
 mod tunnel;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -61,6 +65,8 @@ struct Shared {
     known_hosts: Arc<KnownHosts>,
     secrets: Secrets,
     bastions: Bastions,
+    /// What is still to be said about bastions' keys.
+    warnings: Mutex<Vec<String>>,
     /// How long a silent host is believed to be there.
     lease: Duration,
     banners: bool,
@@ -78,14 +84,18 @@ pub struct People {
 }
 
 impl Shared {
-    /// Between two signs of life on a connection.
+    /// Between two signs of life on a connection. Under a long lease, too, one that is gone is noticed within a minute.
     fn beat(&self) -> Duration {
-        self.lease.mul_f64(0.3).max(Duration::from_millis(200))
+        self.lease.mul_f64(0.3).clamp(Duration::from_millis(200), Duration::from_secs(15))
     }
 
     /// How long data may stay without an acknowledgement.
     fn silence(&self) -> Duration {
         self.beat() * (handshake::UNANSWERED as u32 + 1)
+    }
+
+    fn warn(&self, warnings: &[String]) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
     }
 
     /// A hop by its name, with its user and port over what the files say.
@@ -118,6 +128,7 @@ impl Connector {
             known_hosts: Arc::default(),
             secrets: Secrets::new(people.prompt, people.password),
             bastions: Bastions::default(),
+            warnings: Mutex::default(),
             lease: settings.limits.lease,
             banners: people.banners,
         }))
@@ -143,6 +154,10 @@ impl Connector {
             for line in connection.fate().heard().lines().filter(|line| !line.is_empty()) {
                 scope.notice(Level::Info, format!("the server says: {line}"), None);
             }
+        }
+        let of_bastions = std::mem::take(&mut *self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        for warning in of_bastions.iter().map(String::as_str).chain(connection.warnings().iter().map(String::as_str)) {
+            scope.notice(Level::Warning, warning, None);
         }
         Ok(connection)
     }

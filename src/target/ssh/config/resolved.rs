@@ -91,6 +91,20 @@ pub struct Hop {
     pub port: Option<u16>,
 }
 
+/// In the form of `ProxyJump`.
+impl std::fmt::Display for Hop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        match self.host.contains(':') {
+            true => write!(f, "[{}]", self.host)?,
+            false => f.write_str(&self.host)?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
 /// `ServerAliveInterval`, `ServerAliveCountMax`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alive {
@@ -169,7 +183,7 @@ pub enum Strict {
     Ask,
     /// A key of a host never seen is written down; any other surprise is refused.
     AcceptNew,
-    /// As `AcceptNew`: a changed key is refused even then.
+    /// As `AcceptNew`; and a changed or revoked key is let pass with a warning, but no password is given to it.
     No,
 }
 
