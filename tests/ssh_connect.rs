@@ -268,7 +268,10 @@ async fn without_a_key_that_is_taken_the_refusal_tells_all() {
     fs::write(lab.sshd("one").authorized_keys(), "").unwrap();
     let (reason, text, hint) = refused(&lab, "one").await;
     assert_eq!(reason, Reason::Auth, "{text}");
-    assert!(text.contains("id_ed25519 (ED25519 key SHA256:") && text.contains("accepts publickey"), "{text}");
+    assert!(
+        text.contains("ED25519 key SHA256:") && text.contains("/id_ed25519)") && text.contains("accepts publickey"),
+        "{text}"
+    );
     assert!(hint.contains("ssh-copy-id -p"), "{hint}");
     // No key at all.
     fs::remove_file(lab.identity()).unwrap();
@@ -290,7 +293,10 @@ async fn an_encrypted_key_is_asked_for_once_or_passed_over() {
     lab.write_config(&format!("IdentityFile {}", locked.display()));
     let (reason, text, _) = refused(&lab, "one").await;
     assert_eq!(reason, Reason::Auth, "{text}");
-    assert!(text.contains("locked (it is encrypted") && text.contains("ssh-add"), "{text}");
+    assert!(
+        text.contains("/locked), which the server would take (it is encrypted") && text.contains("ssh-add"),
+        "{text}"
+    );
 
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = asked.clone();
@@ -345,7 +351,7 @@ async fn the_agents_keys_are_used() {
     ));
     let (reason, text, _) = refused(&lab, "one").await;
     assert_eq!(reason, Reason::Auth);
-    assert!(text.contains("from the agent") && !text.contains("RSA"), "{text}");
+    assert!(text.contains("by the agent") && !text.contains("RSA"), "{text}");
     lab.write_config(&format!(
         "IdentityAgent {}\nIdentitiesOnly yes\nIdentityFile {}\n",
         socket.display(),

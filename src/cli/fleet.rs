@@ -12,7 +12,7 @@ use super::{
     args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
     context::{self, Context},
     output::{self, Kind},
-    print, programs, signals,
+    password, print, programs, signals,
     table::table,
     tell, trust,
 };
@@ -22,7 +22,7 @@ use crate::{
     inventory::Intent,
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
-    target::ssh::Connector,
+    target::ssh::{Connector, People},
     vocab::{ExitCode, Host, Route, RunId, WorkerId, text::sh_join},
 };
 
@@ -159,23 +159,26 @@ async fn carry_out(
 ) -> Result<ExitCode, Complaint> {
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;
+    let (emitter, receiver) = events(id.clone());
+    let scope = Scope::new(Cancel::new(), emitter);
+    // Before the first question: Ctrl+C must not leave the terminal without echo.
+    let listener =
+        signals::listen(scope.clone()).map_err(|error| Complaint::usage(format!("cannot handle signals: {error}")))?;
     let logs = match asked.kind {
         Kind::Run(_) => output::log_dir(&settings.state_dir, &id),
         Kind::Query => None,
     };
     let output::Readers { readers, prompt } =
         output::readers(global, &asked.run, asked.kind, settings.color, logs.as_deref(), settings.interactive);
-    let connector = Connector::with_prompt(&settings, ssh, prompt.clone());
+    let password = password::of_login(&asked.run, prompt.as_ref()).await?;
+    let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
+    let connector = Connector::with_people(&settings, ssh, people);
     for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
         connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
     }
 
-    let (emitter, receiver) = events(id.clone());
-    let scope = Scope::new(Cancel::new(), emitter);
     let reporter = report::spawn(receiver, readers)
         .map_err(|error| Complaint::usage(format!("cannot start a thread: {error}")))?;
-    let listener =
-        signals::listen(scope.clone()).map_err(|error| Complaint::usage(format!("cannot handle signals: {error}")))?;
     let timer = settings.limits.run.map(|limit| tokio::spawn(expire(scope.clone(), limit)));
 
     let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));

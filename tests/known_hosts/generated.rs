@@ -5,14 +5,38 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use crate::{servers::Servers, trial::Situation};
 
 const HOSTS: &[&str] = &[
-    "{host}", "{host}", "127.0.0.1", "*", "[127.*]:*", "[127.0.0.?]:{port}", "elsewhere", "!{host}", "!127.0.0.1", "!*",
-    "[127.0.0.1]:1", "", "|1|AAAA|BBBB",
+    "{host}",
+    "{host}",
+    "127.0.0.1",
+    "*",
+    "[127.*]:*",
+    "[127.0.0.?]:{port}",
+    "elsewhere",
+    "!{host}",
+    "!127.0.0.1",
+    "!*",
+    "[127.0.0.1]:1",
+    "",
+    "|1|AAAA|BBBB",
 ];
 const KEYS: &[&str] = &[
-    "{ed}", "{ed}", "{ecdsa}", "{rsa}", "{no_ed}", "{no_ecdsa}", "{no_rsa}", "{no_384}", "{ca}", "{ca_ecdsa}", "{ca_rsa}",
-    "{ed_cert}", "ssh-ed25519 AAAA", "{rsa} a comment",
+    "{ed}",
+    "{ed}",
+    "{ecdsa}",
+    "{rsa}",
+    "{no_ed}",
+    "{no_ecdsa}",
+    "{no_rsa}",
+    "{no_384}",
+    "{ca}",
+    "{ca_ecdsa}",
+    "{ca_rsa}",
+    "{ed_cert}",
+    "ssh-ed25519 AAAA",
+    "{rsa} a comment",
 ];
-const MARKERS: &[&str] = &["", "", "", "", "@cert-authority ", "@cert-authority\t", "@revoked ", "@revoked\t", "# ", "\t"];
+const MARKERS: &[&str] =
+    &["", "", "", "", "@cert-authority ", "@cert-authority\t", "@revoked ", "@revoked\t", "# ", "\t"];
 const SERVERS: &[&str] = &["plain", "rsa", "certified", "odd", "strange", "half"];
 const POLICIES: &[&str] = &["yes", "ask", "accept-new", "accept-new", "no"];
 const OPTIONS: &[&str] = &["", "", "", "HostKeyAlias {host}", "HostKeyAlias elsewhere", "HashKnownHosts yes"];

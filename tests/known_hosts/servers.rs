@@ -65,7 +65,8 @@ impl Servers {
             fs::create_dir(&folder).unwrap();
             for key in *own {
                 for ending in ["", ".pub"] {
-                    fs::copy(keys.path().join(format!("{key}{ending}")), folder.join(format!("{key}{ending}"))).unwrap();
+                    fs::copy(keys.path().join(format!("{key}{ending}")), folder.join(format!("{key}{ending}")))
+                        .unwrap();
                 }
                 lines.push(format!("HostKey {}", folder.join(key).display()));
             }

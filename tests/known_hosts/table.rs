@@ -85,9 +85,8 @@ pub fn situations(servers: &Servers) -> Vec<Situation> {
 /// Situations that need more than a file.
 fn special(servers: &Servers) -> Vec<Situation> {
     let new = |what: &str, server: &str, text: &str| Situation::new(what, server, text);
-    let strict = |what: &str, server: &str, text: &str| {
-        Situation::new(what, server, text).option("StrictHostKeyChecking yes")
-    };
+    let strict =
+        |what: &str, server: &str, text: &str| Situation::new(what, server, text).option("StrictHostKeyChecking yes");
     let accept = |what: &str, server: &str, text: &str| {
         Situation::new(what, server, text).option("StrictHostKeyChecking accept-new")
     };
@@ -121,7 +120,9 @@ fn special(servers: &Servers) -> Vec<Situation> {
         strict("the system's file is right, the user's wrong", "plain", "{host} {no_ed}\n").global("{host} {ed}\n"),
         strict("the system's file revokes", "plain", "{host} {ed}\n").global("@revoked * {ed}\n"),
         accept("the system's file is wrong", "plain", "").global("{host} {no_ed}\n"),
-        strict("several files", "plain", "").option("UserKnownHostsFile {dir}/none {dir} {dir}/global").global("{host} {ed}\n"),
+        strict("several files", "plain", "")
+            .option("UserKnownHostsFile {dir}/none {dir} {dir}/global")
+            .global("{host} {ed}\n"),
         accept("a first file that is not there", "plain", "").option("UserKnownHostsFile {dir}/x/y/z {dir}/known"),
         accept("a first file that is a folder", "plain", "").option("UserKnownHostsFile {dir} {dir}/known"),
         accept("nothing is kept", "plain", "{host} {no_ed}\n").option("UserKnownHostsFile /dev/null"),
@@ -129,7 +130,8 @@ fn special(servers: &Servers) -> Vec<Situation> {
         strict("an alias leaves the name alone", "plain", "{host} {ed}\n").option("HostKeyAlias alias"),
         accept("an alias is written", "plain", "{host} {no_ed}\n").option("HostKeyAlias NewAlias"),
         strict("an alias is a principal", "certified", "@cert-authority alias {ca}\n").option("HostKeyAlias alias"),
-        strict("an alias is no principal", "certified", "@cert-authority foreign {ca}\n").option("HostKeyAlias foreign"),
+        strict("an alias is no principal", "certified", "@cert-authority foreign {ca}\n")
+            .option("HostKeyAlias foreign"),
         strict("a name that is not in the certificate", "certified", ca).option("HostName localhost"),
         strict("a name in capitals", "plain", "[localhost]:{port} {ed}\n").option("HostName LocalHost"),
         strict("a pattern in capitals", "plain", "[LOCAL*]:{port} {ed}\n").option("HostName localhost"),
@@ -139,7 +141,8 @@ fn special(servers: &Servers) -> Vec<Situation> {
         strict("only rsa is asked for", "plain", "{host} {rsa}\n").option(only("rsa-sha2-512")),
         strict("only rsa is asked for, and another kind known", "plain", "{host} {ed}\n").option(only("rsa-sha2-512")),
         accept("an order of one's own", "plain", "").option(only("ecdsa*,ssh-ed25519")),
-        accept("an order of one's own against what is known", "plain", "{host} {ed}\n").option(only("ecdsa*,ssh-ed25519")),
+        accept("an order of one's own against what is known", "plain", "{host} {ed}\n")
+            .option(only("ecdsa*,ssh-ed25519")),
         accept("an order from its head", "plain", "").option(only("^rsa-sha2-256")),
         accept("an order without its head", "plain", "").option(only("-ssh-ed25519*")),
         accept("an order with a tail", "plain", "{host} {rsa}\n").option(only("+ssh-rsa")),
@@ -147,13 +150,16 @@ fn special(servers: &Servers) -> Vec<Situation> {
         strict("an expired certificate", "certified", ca).option(only(&format!("ecdsa-sha2-nistp256{cert}"))),
         strict("an expired certificate, and its key", "certified", "@cert-authority * {ca}\n{host} {ecdsa}\n")
             .option(only(&format!("ecdsa-sha2-nistp256{cert}"))),
-        accept("an expired certificate of a new host", "certified", ca).option(only(&format!("ecdsa-sha2-nistp256{cert}"))),
+        accept("an expired certificate of a new host", "certified", ca)
+            .option(only(&format!("ecdsa-sha2-nistp256{cert}"))),
         strict("a certificate for elsewhere", "certified", ca).option(only(&format!("rsa-sha2-512{cert}"))),
         strict("a certificate with critical options", "odd", "@cert-authority * {ca_ecdsa}\n")
             .option(only(&format!("ecdsa-sha2-nistp256{cert}"))),
-        strict("a certificate of the future", "odd", "@cert-authority * {ca_rsa}\n").option(only(&format!("rsa-sha2-512{cert}"))),
+        strict("a certificate of the future", "odd", "@cert-authority * {ca_rsa}\n")
+            .option(only(&format!("rsa-sha2-512{cert}"))),
         strict("a certificate with wildcards", "strange", ca).option(only(&format!("ecdsa-sha2-nistp256{cert}"))),
-        strict("a certificate by rsa", "strange", "@cert-authority * {ca_rsa}\n").option(only(&format!("rsa-sha2-256{cert}"))),
+        strict("a certificate by rsa", "strange", "@cert-authority * {ca_rsa}\n")
+            .option(only(&format!("rsa-sha2-256{cert}"))),
         strict("a certificate by rsa is not allowed", "strange", "@cert-authority * {ca_rsa}\n")
             .option(only(&format!("rsa-sha2-256{cert}")))
             .option("CASignatureAlgorithms -rsa*"),
@@ -165,7 +171,9 @@ fn special(servers: &Servers) -> Vec<Situation> {
         strict("localhost is not trusted under an alias", "plain", "a {no_ed}\n")
             .option("NoHostAuthenticationForLocalhost yes")
             .option("HostKeyAlias a"),
-        accept("the address of localhost is not checked", "plain", "").option("CheckHostIP yes").option("HostName localhost"),
+        accept("the address of localhost is not checked", "plain", "")
+            .option("CheckHostIP yes")
+            .option("HostName localhost"),
     ];
     for (what, file) in [
         ("a list with it", &list),

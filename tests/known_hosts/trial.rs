@@ -115,7 +115,9 @@ async fn theirs(servers: &Servers, situation: &Situation) -> Found {
     situation.stage(servers, dir.path());
     let mut ssh = tokio::process::Command::new("ssh");
     // The standard key exchange costs six times as much.
-    ssh.args(["-o", "BatchMode=yes", "-o", "KexAlgorithms=curve25519-sha256", "-F"]).arg(dir.path().join("config")).args([&situation.server, "true"]);
+    ssh.args(["-o", "BatchMode=yes", "-o", "KexAlgorithms=curve25519-sha256", "-F"])
+        .arg(dir.path().join("config"))
+        .args([&situation.server, "true"]);
     ssh.env_remove("SSH_AUTH_SOCK").stdin(Stdio::null()).kill_on_drop(true);
     let done = tokio::time::timeout(Duration::from_secs(60), ssh.output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&done.stderr).into_owned();

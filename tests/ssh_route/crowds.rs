@@ -2,7 +2,10 @@
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
-use rbee::{scope::Scope, target::ssh::{Connector, SshConnection}};
+use rbee::{
+    scope::Scope,
+    target::ssh::{Connector, SshConnection},
+};
 
 use crate::{connector, output, sshd::Lab, support};
 

@@ -25,6 +25,8 @@ use crate::{target::TargetError, vocab::text};
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Refusals of channels whose words nobody has asked for yet.
 const REFUSALS: usize = 64;
+/// What a server may say to people, in bytes.
+const WORDS: usize = 8 << 10;
 
 /// What became of a connection, for those who hold the other end of it.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +43,8 @@ struct Inner {
     /// Code and words of channels that were not opened.
     refusals: Mutex<VecDeque<(u32, String)>>,
     refusal: Notify,
+    /// The server's banner and what it said besides its questions.
+    words: Mutex<String>,
 }
 
 impl Fate {
@@ -69,6 +73,24 @@ impl Fate {
 
     pub(super) fn lost(&self) -> TargetError {
         TargetError::Lost(self.why())
+    }
+
+    /// Keeps what the server says to people, up to a limit.
+    pub(super) fn hear(&self, said: &str) {
+        let mut words = self.0.words.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in said.lines().map(text::plain_line) {
+            let line = line.trim_end();
+            if words.len() + line.len() < WORDS && !(line.is_empty() && words.is_empty()) {
+                words.push_str(line);
+                words.push('\n');
+            }
+        }
+    }
+
+    /// What the server said to people, without control characters.
+    pub(super) fn heard(&self) -> String {
+        let words = self.0.words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.trim_end().to_owned()
     }
 
     /// Ends when the connection has.
@@ -145,6 +167,11 @@ impl Handler for Client {
                 Ok(false)
             }
         }
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Self::Error> {
+        self.fate.hear(banner);
+        Ok(())
     }
 
     async fn channel_open_failure(

@@ -32,14 +32,16 @@ use crate::{
 /// The first pause before another try; it doubles up to [`PAUSE_LIMIT`].
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_LIMIT: Duration = Duration::from_secs(1);
+/// Connections that may be made because a person was slower than the server.
+const ROUNDS: usize = 8;
 /// More bastions in a row than anybody has.
 const TRAIL_LIMIT: usize = 16;
 
 /// How far one connection came.
 enum Reached {
     Connected(SshConnection),
-    /// A file's key would be taken, once it is unlocked.
-    Locked(std::path::PathBuf),
+    /// The server hung up while a person was asked, whose answer is known now.
+    Asked,
     /// The host has shown its key, or none of these kinds.
     Seen(Option<PublicKeyOrCertificate>),
 }
@@ -75,7 +77,7 @@ pub(super) async fn look(
 ) -> Result<Option<PublicKeyOrCertificate>, TargetError> {
     match establish(shared, resolved, &[], &Errand::Look(kinds)).await? {
         Reached::Seen(key) => Ok(key),
-        Reached::Connected(_) | Reached::Locked(_) => Ok(None),
+        Reached::Connected(_) | Reached::Asked => Ok(None),
     }
 }
 
@@ -86,20 +88,17 @@ fn through<'a>(
     trail: &'a [Arc<Resolved>],
 ) -> Pin<Box<dyn Future<Output = Result<SshConnection, TargetError>> + Send + 'a>> {
     Box::pin(async move {
-        // Each round unlocks one file, or learns that it cannot be; so there are no more rounds than files.
-        for _ in 0..=resolved.identities.len() {
-            match establish(shared, resolved, trail, &Errand::LogIn).await? {
-                Reached::Connected(connection) => {
-                    if !trail.is_empty() {
-                        shared.warn(connection.warnings());
-                    }
-                    return Ok(connection);
+        // Each round got an answer out of a person, who was slower than the server.
+        for _ in 0..ROUNDS {
+            if let Reached::Connected(connection) = establish(shared, resolved, trail, &Errand::LogIn).await? {
+                if !trail.is_empty() {
+                    shared.warn(connection.warnings());
                 }
-                Reached::Locked(path) => shared.keys.unlock(&path).await,
-                Reached::Seen(_) => {}
+                return Ok(connection);
             }
         }
-        Err(TargetError::connect(Reason::Auth, format!("no key of {} could be unlocked", resolved.name)))
+        let text = format!("{} hung up {ROUNDS} times while it was waited for an answer", resolved.name);
+        Err(TargetError::connect(Reason::Auth, text))
     })
 }
 
@@ -180,26 +179,33 @@ async fn enter(
     let config = Arc::new(configure(resolved, check.algorithms(), shared.beat())?);
     let fate = Fate::default();
     let client = Client::new(check, fate.clone());
-    let entering = async {
-        if let Errand::Look(kinds) = errand {
+    let entered = match errand {
+        Errand::Look(kinds) => {
             let config = Arc::new(configure(resolved, kinds.clone(), shared.beat())?);
-            return witness(config, stream).await.map(Reached::Seen).map_err(|error| unfinished(resolved, &peer, &error, &fate));
-        }
-        let mut handle = match client::connect_stream(config, stream, client).await {
-            Ok(handle) => handle,
-            Err(error) => return Err(unfinished(resolved, &peer, &error, &fate)),
-        };
-        // A host that nobody vouches for learns no password.
-        let careful = fate.doubtful().then(|| Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() });
-        match auth::login(&mut handle, careful.as_ref().unwrap_or(resolved), &shared.keys).await? {
-            Login::Done => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
-            Login::Locked(path) => {
-                let _ = handle.disconnect(russh::Disconnect::ByApplication, "", "").await;
-                Ok(Reached::Locked(path))
+            match budget.spend(witness(config, stream)).await {
+                Some(Ok(seen)) => Ok(Reached::Seen(seen)),
+                Some(Err(error)) => Err(unfinished(resolved, &peer, &error, &fate)),
+                None => Err(budget.too_late(&peer.text).into()),
             }
         }
+        Errand::LogIn => match budget.spend(client::connect_stream(config, stream, client)).await {
+            None => Err(budget.too_late(&peer.text).into()),
+            Some(Err(error)) => Err(unfinished(resolved, &peer, &error, &fate)),
+            // Spends from the budget itself: a person who is asked may take their time.
+            Some(Ok(mut handle)) => {
+                // A host that nobody vouches for learns no password.
+                let only_keys = || Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() };
+                let careful = fate.doubtful().then(only_keys);
+                let as_whom = careful.as_ref().unwrap_or(resolved);
+                match auth::login(&mut handle, &fate, as_whom, &shared.secrets, budget).await {
+                    Ok(Login::Done) => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
+                    Ok(Login::Again) => Ok(Reached::Asked),
+                    Ok(Login::Late) => Err(budget.too_late(&peer.text).into()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        },
     };
-    let entered = budget.spend(entering).await.unwrap_or_else(|| Err(budget.too_late(&peer.text).into()));
     match (entered, words) {
         (Err(failure), Some(words)) => Err(blame(failure, words.last().await)),
         (entered, _) => entered,

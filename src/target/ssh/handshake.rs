@@ -29,7 +29,9 @@ pub(super) fn unfinished(resolved: &Resolved, peer: &Peer, error: &russh::Error,
         return refused.into();
     }
     match error {
-        russh::Error::NoCommonAlgo { kind, ours, theirs } => nothing_in_common(resolved, peer, kind, ours, theirs).into(),
+        russh::Error::NoCommonAlgo { kind, ours, theirs } => {
+            nothing_in_common(resolved, peer, kind, ours, theirs).into()
+        }
         russh::Error::Version => Failure::connect(format!("what answers at {peer} is not an SSH 2 server")),
         russh::Error::Disconnect | russh::Error::HUP => {
             let said = fate.said().map(|why| format!(": {why}")).unwrap_or_default();
@@ -60,8 +62,11 @@ fn nothing_in_common(
     };
     let theirs = text::plain_line(&theirs.join(", "));
     let (text, hint) = if chosen {
-        let ours: Vec<&str> =
-            ours.iter().map(String::as_str).filter(|n| !n.starts_with("ext-info-") && !n.contains("-strict-")).collect();
+        let ours: Vec<&str> = ours
+            .iter()
+            .map(String::as_str)
+            .filter(|n| !n.starts_with("ext-info-") && !n.contains("-strict-"))
+            .collect();
         (
             format!("{peer} offers no {kind} algorithm that {keyword} of ssh_config allows: {theirs}"),
             format!("{keyword} leaves {}; let it, or the server, allow more", ours.join(", ")),

@@ -101,8 +101,7 @@ impl HostKeyCheck {
     /// [`Reason::HostKey`], with what to do.
     pub(super) fn check(&self, shown: &PublicKeyOrCertificate) -> Result<Accepted, TargetError> {
         let public = shown.public_key();
-        let shown =
-            Shown { key: public.key_data(), certificate: shown.certificate(), named: described(&public) };
+        let shown = Shown { key: public.key_data(), certificate: shown.certificate(), named: described(&public) };
         self.before(&shown)
             .and_then(|()| {
                 let trusted = self.resolved.trust_localhost && self.resolved.host_key_alias.is_none();
@@ -212,7 +211,8 @@ impl HostKeyCheck {
             if let (Some(address), Status::Changed(place, _)) = (&address, &addressed)
                 && !matches!(status, Status::Changed(..))
             {
-                let text = format!("{name} shows the {}, and {place} has another for its address {address}", shown.named);
+                let text =
+                    format!("{name} shows the {}, and {place} has another for its address {address}", shown.named);
                 if self.resolved.strict != Strict::No {
                     return Err(Refusal { text, hint: self.remove_hint(address, place) });
                 }
@@ -285,7 +285,10 @@ impl HostKeyCheck {
             format!("the key of {name} has changed: it shows the {}, and {place} has another", shown.named)
         } else {
             let kind = kind_name(&other.algorithm());
-            format!("the key of {name} has changed: it shows the {}, and {place} has another of type {kind}", shown.named)
+            format!(
+                "the key of {name} has changed: it shows the {}, and {place} has another of type {kind}",
+                shown.named
+            )
         };
         match objection {
             Some(why) => text += &format!("; its certificate does not do: {why}"),

@@ -164,10 +164,7 @@ impl Inner {
     }
 
     /// A new session on this connection, or the server's refusal.
-    async fn session(
-        &self,
-        patience: Duration,
-    ) -> Result<Result<(Channel<Msg>, Session), TargetError>, TargetError> {
+    async fn session(&self, patience: Duration) -> Result<Result<(Channel<Msg>, Session), TargetError>, TargetError> {
         let refused = |why: &str| {
             TargetError::Host(format!("the host refused to open another session ({why}); see its MaxSessions"))
         };
