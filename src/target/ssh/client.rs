@@ -8,11 +8,14 @@ use std::{
 };
 
 use russh::{
-    Channel, ChannelId, ChannelOpenFailure,
-    client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session},
+    AlgorithmKind, Channel, ChannelId, ChannelOpenFailure,
+    client::{ChannelOpenHandle, Config, DisconnectReason, Handler, Msg, Session},
     keys::PublicKeyOrCertificate,
 };
-use tokio::sync::Notify;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::host_key::{Accepted, HostKeyCheck};
@@ -22,6 +25,8 @@ use crate::{target::TargetError, vocab::text};
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Refusals of channels whose words nobody has asked for yet.
 const REFUSALS: usize = 64;
+/// What a server may say to people, in bytes.
+const WORDS: usize = 8 << 10;
 
 /// What became of a connection, for those who hold the other end of it.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +43,8 @@ struct Inner {
     /// Code and words of channels that were not opened.
     refusals: Mutex<VecDeque<(u32, String)>>,
     refusal: Notify,
+    /// The server's banner and what it said besides its questions.
+    words: Mutex<String>,
 }
 
 impl Fate {
@@ -66,6 +73,24 @@ impl Fate {
 
     pub(super) fn lost(&self) -> TargetError {
         TargetError::Lost(self.why())
+    }
+
+    /// Keeps what the server says to people, up to a limit.
+    pub(super) fn hear(&self, said: &str) {
+        let mut words = self.0.words.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in said.lines().map(text::plain_line) {
+            let line = line.trim_end();
+            if words.len() + line.len() < WORDS && !(line.is_empty() && words.is_empty()) {
+                words.push_str(line);
+                words.push('\n');
+            }
+        }
+    }
+
+    /// What the server said to people, without control characters.
+    pub(super) fn heard(&self) -> String {
+        let words = self.0.words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.trim_end().to_owned()
     }
 
     /// Ends when the connection has.
@@ -144,6 +169,11 @@ impl Handler for Client {
         }
     }
 
+    async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Self::Error> {
+        self.fate.hear(banner);
+        Ok(())
+    }
+
     async fn channel_open_failure(
         &mut self,
         _: ChannelId,
@@ -192,5 +222,44 @@ pub(super) fn plainly(error: &russh::Error) -> String {
         }
         russh::Error::Disconnect | russh::Error::HUP => "the host closed it".to_owned(),
         other => text::plain_line(&other.to_string()),
+    }
+}
+
+/// Only looks at the key that a host shows.
+struct Witness(Arc<Mutex<Option<PublicKeyOrCertificate>>>);
+
+impl Handler for Witness {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let seen = match shown {
+            PublicKeyOrCertificate::PublicKey { key, hash_alg } => {
+                PublicKeyOrCertificate::PublicKey { key: key.clone(), hash_alg: *hash_alg }
+            }
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                PublicKeyOrCertificate::Certificate(certificate.clone())
+            }
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        Ok(false)
+    }
+}
+
+/// The key that a host proves to have, of the kinds in `config`; none if it has none of them.
+///
+/// # Errors
+/// The handshake did not come that far.
+pub(super) async fn witness(
+    config: Arc<Config>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Option<PublicKeyOrCertificate>, russh::Error> {
+    let seen = Arc::<Mutex<_>>::default();
+    let done = russh::client::connect_stream(config, stream, Witness(seen.clone())).await.map(drop);
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (seen, done) {
+        (Some(key), _) => Ok(Some(key)),
+        (None, Err(russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. })) => Ok(None),
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Err(russh::Error::Disconnect),
     }
 }

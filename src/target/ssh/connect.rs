@@ -9,17 +9,18 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use rand::Rng;
-use russh::client;
+use russh::{client, keys::PublicKeyOrCertificate};
 
 use super::{
     Shared,
     auth::{self, Login},
     bastion::{Bastion, of_bastion},
     budget::Budget,
-    client::{Client, Fate},
+    client::{Client, Fate, witness},
     config::{Method, Resolved, Route},
     dial::{Dialed, Failure, dial},
     handshake::{configure, unfinished},
+    host_algorithms::HostAlgorithms,
     host_key::HostKeyCheck,
     opener::SshConnection,
 };
@@ -31,14 +32,25 @@ use crate::{
 /// The first pause before another try; it doubles up to [`PAUSE_LIMIT`].
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_LIMIT: Duration = Duration::from_secs(1);
+/// Connections that may be made because a person was slower than the server.
+const ROUNDS: usize = 8;
 /// More bastions in a row than anybody has.
 const TRAIL_LIMIT: usize = 16;
 
 /// How far one connection came.
 enum Reached {
     Connected(SshConnection),
-    /// A file's key would be taken, once it is unlocked.
-    Locked(std::path::PathBuf),
+    /// The server hung up while a person was asked, whose answer is known now.
+    Asked,
+    /// The host has shown its key, or none of these kinds.
+    Seen(Option<PublicKeyOrCertificate>),
+}
+
+/// What a connection is made for.
+enum Errand {
+    LogIn,
+    /// To see a host key of one of these kinds, whoever's it is.
+    Look(HostAlgorithms),
 }
 
 /// Connects and logs in. Its bastions get their own time, and so does a person who types a passphrase.
@@ -54,15 +66,19 @@ pub(super) async fn connect(shared: &Arc<Shared>, resolved: &Arc<Resolved>) -> R
     })))
 }
 
-/// Opens the way to a host and goes no further: its bastions are logged in to, the host itself is not spoken to.
+/// Asks a host for a key of one of these kinds and goes no further: its bastions are logged in to, the host is not.
 ///
 /// # Errors
 /// As [`connect`].
-#[allow(dead_code, reason = "for those who only want to see a host's keys")]
-pub(super) async fn open_way(shared: &Shared, resolved: &Arc<Resolved>) -> Result<Dialed, TargetError> {
-    let bastion = bastion(shared, resolved, &[]).await?;
-    let mut budget = Budget::of(resolved);
-    dial(shared, resolved, bastion.as_ref(), &mut budget).await.map_err(|failure| failure.error)
+pub(super) async fn look(
+    shared: &Shared,
+    resolved: &Arc<Resolved>,
+    kinds: HostAlgorithms,
+) -> Result<Option<PublicKeyOrCertificate>, TargetError> {
+    match establish(shared, resolved, &[], &Errand::Look(kinds)).await? {
+        Reached::Seen(key) => Ok(key),
+        Reached::Connected(_) | Reached::Asked => Ok(None),
+    }
 }
 
 /// Connects; `trail` are those who are reached through this one.
@@ -72,19 +88,17 @@ fn through<'a>(
     trail: &'a [Arc<Resolved>],
 ) -> Pin<Box<dyn Future<Output = Result<SshConnection, TargetError>> + Send + 'a>> {
     Box::pin(async move {
-        // Each round unlocks one file, or learns that it cannot be; so there are no more rounds than files.
-        for _ in 0..=resolved.identities.len() {
-            match establish(shared, resolved, trail).await? {
-                Reached::Connected(connection) => {
-                    if !trail.is_empty() {
-                        shared.warn(connection.warnings());
-                    }
-                    return Ok(connection);
+        // Each round got an answer out of a person, who was slower than the server.
+        for _ in 0..ROUNDS {
+            if let Reached::Connected(connection) = establish(shared, resolved, trail, &Errand::LogIn).await? {
+                if !trail.is_empty() {
+                    shared.warn(connection.warnings());
                 }
-                Reached::Locked(path) => shared.keys.unlock(&path).await,
+                return Ok(connection);
             }
         }
-        Err(TargetError::connect(Reason::Auth, format!("no key of {} could be unlocked", resolved.name)))
+        let text = format!("{} hung up {ROUNDS} times while it was waited for an answer", resolved.name);
+        Err(TargetError::connect(Reason::Auth, text))
     })
 }
 
@@ -114,13 +128,18 @@ async fn bastion(
     shared.bastions.session(&hop, through(shared, &hop, &trail)).await.map(Some)
 }
 
-async fn establish(shared: &Shared, resolved: &Arc<Resolved>, trail: &[Arc<Resolved>]) -> Result<Reached, TargetError> {
+async fn establish(
+    shared: &Shared,
+    resolved: &Arc<Resolved>,
+    trail: &[Arc<Resolved>],
+    errand: &Errand,
+) -> Result<Reached, TargetError> {
     let mut budget = Budget::of(resolved);
     let mut pause = PAUSE;
     loop {
         let bastion = bastion(shared, resolved, trail).await?;
         let tried = match dial(shared, resolved, bastion.as_ref(), &mut budget).await {
-            Ok(dialed) => enter(shared, resolved, dialed, &mut budget).await,
+            Ok(dialed) => enter(shared, resolved, errand, dialed, &mut budget).await,
             Err(failure) => Err(failure),
         };
         let failure = match tried {
@@ -141,6 +160,7 @@ async fn establish(shared: &Shared, resolved: &Arc<Resolved>, trail: &[Arc<Resol
 async fn enter(
     shared: &Shared,
     resolved: &Arc<Resolved>,
+    errand: &Errand,
     dialed: Dialed,
     budget: &mut Budget,
 ) -> Result<Reached, Failure> {
@@ -150,22 +170,33 @@ async fn enter(
     let config = Arc::new(configure(resolved, check.algorithms(), shared.beat())?);
     let fate = Fate::default();
     let client = Client::new(check, fate.clone());
-    let entering = async {
-        let mut handle = match client::connect_stream(config, stream, client).await {
-            Ok(handle) => handle,
-            Err(error) => return Err(unfinished(resolved, &peer, &error, &fate)),
-        };
-        // A host that nobody vouches for learns no password.
-        let careful = fate.doubtful().then(|| Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() });
-        match auth::login(&mut handle, careful.as_ref().unwrap_or(resolved), &shared.keys).await? {
-            Login::Done => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
-            Login::Locked(path) => {
-                let _ = handle.disconnect(russh::Disconnect::ByApplication, "", "").await;
-                Ok(Reached::Locked(path))
+    let entered = match errand {
+        Errand::Look(kinds) => {
+            let config = Arc::new(configure(resolved, kinds.clone(), shared.beat())?);
+            match budget.spend(witness(config, stream)).await {
+                Some(Ok(seen)) => Ok(Reached::Seen(seen)),
+                Some(Err(error)) => Err(unfinished(resolved, &peer, &error, &fate)),
+                None => Err(budget.too_late(&peer.text).into()),
             }
         }
+        Errand::LogIn => match budget.spend(client::connect_stream(config, stream, client)).await {
+            None => Err(budget.too_late(&peer.text).into()),
+            Some(Err(error)) => Err(unfinished(resolved, &peer, &error, &fate)),
+            // Spends from the budget itself: a person who is asked may take their time.
+            Some(Ok(mut handle)) => {
+                // A host that nobody vouches for learns no password.
+                let only_keys = || Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() };
+                let careful = fate.doubtful().then(only_keys);
+                let as_whom = careful.as_ref().unwrap_or(resolved);
+                match auth::login(&mut handle, &fate, as_whom, &shared.secrets, budget).await {
+                    Ok(Login::Done) => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
+                    Ok(Login::Again) => Ok(Reached::Asked),
+                    Ok(Login::Late) => Err(budget.too_late(&peer.text).into()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        },
     };
-    let entered = budget.spend(entering).await.unwrap_or_else(|| Err(budget.too_late(&peer.text).into()));
     match (entered, words) {
         (Err(failure), Some(words)) => Err(blame(failure, words.last().await)),
         (entered, _) => entered,

@@ -1,7 +1,7 @@
 //! Hosts over SSH: from an inventory's entry to an open, authenticated connection.
 //!
 //! # Theory of operation
-//! A [`Connector`] holds what all connections of a run share: the parsed ssh_config and known_hosts, the keys, the
+//! A [`Connector`] holds what all connections of a run share: the parsed ssh_config and known_hosts, the secrets, the
 //! sessions with bastions, and the permits that keep a crowd of handshakes from being dropped by the servers.
 //! [`Connector::connect`] resolves a host ([`config`]), opens the way to it (`dial`), verifies its key (`connect`,
 //! `host_key`), logs in (`auth`) and returns an [`SshConnection`], which opens programs as an
@@ -28,7 +28,9 @@ mod permits;
 mod pipe;
 mod proxy;
 mod revoked;
+mod secrets;
 mod socket;
+mod survey;
 mod tunnel;
 
 use std::{
@@ -39,10 +41,13 @@ use std::{
 
 use bastion::Bastions;
 use config::{ConfigError, Defaults, Hop, Resolved, SshConfig};
-use keys::KeyStore;
 use known_hosts::KnownHosts;
 pub use opener::SshConnection;
 use permits::Permits;
+pub use secrets::Password;
+use secrets::Secrets;
+use survey::Surveys;
+pub use survey::{KeyState, ShownKey, Station, Survey};
 
 use super::TargetError;
 use crate::{
@@ -61,12 +66,25 @@ struct Shared {
     shell: PathBuf,
     permits: Permits,
     known_hosts: Arc<KnownHosts>,
-    keys: KeyStore,
+    secrets: Secrets,
     bastions: Bastions,
+    surveys: Surveys,
     /// What is still to be said about bastions' keys.
     warnings: Mutex<Vec<String>>,
     /// How long a silent host is believed to be there.
     lease: Duration,
+    banners: bool,
+}
+
+/// What people give to a run's logins, and what they want to hear of them.
+#[derive(Debug, Default)]
+pub struct People {
+    /// Asks them; `None` asks nobody.
+    pub prompt: Option<Prompt>,
+    /// For all hosts that ask for one.
+    pub password: Option<Password>,
+    /// Tell them what servers say at the login.
+    pub banners: bool,
 }
 
 impl Shared {
@@ -117,18 +135,25 @@ impl Connector {
         Self::with_prompt(settings, config, None)
     }
 
-    /// A connector that asks for passphrases through `prompt`, or never.
+    /// A connector that asks for passphrases and passwords through `prompt`, or never.
     pub fn with_prompt(settings: &Settings, config: SshConfig, prompt: Option<Prompt>) -> Self {
+        Self::with_people(settings, config, People { prompt, ..People::default() })
+    }
+
+    /// A connector with everything that it needs of people.
+    pub fn with_people(settings: &Settings, config: SshConfig, people: People) -> Self {
         Self(Arc::new(Shared {
             config: Arc::new(config),
             defaults: Arc::new(Defaults::from(settings)),
             shell: settings.shell.clone().unwrap_or_else(|| Path::new("/bin/sh").to_owned()),
             permits: Permits::default(),
             known_hosts: Arc::default(),
-            keys: KeyStore::new(prompt),
+            secrets: Secrets::new(people.prompt, people.password),
             bastions: Bastions::default(),
+            surveys: Surveys::default(),
             warnings: Mutex::default(),
             lease: settings.limits.lease,
+            banners: people.banners,
         }))
     }
 
@@ -147,11 +172,33 @@ impl Connector {
     pub async fn connect(&self, scope: &Scope, host: &Host) -> Result<SshConnection, TargetError> {
         let resolved = scope.race(self.0.resolve(host)).await??;
         let connection = scope.race(connect::connect(&self.0, &resolved)).await??;
+        if self.0.banners {
+            for line in connection.fate().heard().lines().filter(|line| !line.is_empty()) {
+                scope.notice(Level::Info, format!("the server says: {line}"), None);
+            }
+        }
         let of_bastions = std::mem::take(&mut *self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner));
         for warning in of_bastions.iter().map(String::as_str).chain(connection.warnings().iter().map(String::as_str)) {
             scope.notice(Level::Warning, warning, None);
         }
         Ok(connection)
+    }
+
+    /// Looks at all keys of a host, and of the bastions before it, without logging in to the host. Nothing is written.
+    ///
+    /// With `propose`, bastions whose keys are new are passed through for this; else such a way ends there.
+    ///
+    /// # Errors
+    /// The scope's own stop.
+    pub async fn host_keys(&self, scope: &Scope, host: &Host, propose: bool) -> Result<Survey, TargetError> {
+        let resolved =
+            Arc::new(self.resolve(host).map_err(|error| TargetError::connect(Reason::Connect, error.to_string()))?);
+        Ok(scope.race(survey::survey(&self.0, &resolved, propose)).await?)
+    }
+
+    /// Writes the new keys of these servers to their files; yields for each what went wrong.
+    pub fn trust(&self, stations: &[Station]) -> Vec<Result<(), String>> {
+        survey::write(&self.0.known_hosts, stations)
     }
 
     /// Says goodbye to the bastions; without it their sessions end when the connector and all behind them are gone.
