@@ -20,7 +20,7 @@ use std::{
 
 use async_trait::async_trait;
 use russh::{
-    ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Disconnect,
+    Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Disconnect,
     client::{Handle, Msg},
 };
 use tokio::{
@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// Channels at a time: a server allows ten sessions and frees one a little late.
-const CHANNELS: usize = 5;
+const CHANNELS: usize = 8;
 /// How long a server that has no free session is asked again, and how often.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -51,6 +51,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 const BACKLOG: usize = 32 << 20;
 /// Silence after a program's end that ends its channel, though something of it still holds the output.
 const GRACE: Duration = Duration::from_secs(2);
+/// What a program's outputs say that was never started.
+const REFUSED: &str = "the host refused to run a command";
 /// How long the end of a connection is waited for.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -105,20 +107,33 @@ impl Inner {
                 Err(_) => return Err(self.lost().await),
             }
         };
-        let (mut read, write) = channel.split();
+        self.exec(channel, permit, command).await
+    }
+
+    /// As `open`, without waiting for anything but the server's answer.
+    async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
+        // One is left to whoever may need a lane meanwhile.
+        if self.channels.available_permits() < 2 {
+            return Ok(None);
+        }
+        let Ok(permit) = self.channels.clone().try_acquire_owned() else { return Ok(None) };
+        match self.handle.channel_open_session().await {
+            Ok(channel) => self.exec(channel, Some(permit), command).await.map(Some),
+            Err(russh::Error::ChannelOpenFailure(_)) => Ok(None),
+            Err(_) => Err(self.lost().await),
+        }
+    }
+
+    async fn exec(
+        &self,
+        channel: Channel<Msg>,
+        permit: Option<OwnedSemaphorePermit>,
+        command: &str,
+    ) -> Result<Conduit, TargetError> {
+        let (read, write) = channel.split();
+        // Its answer is awaited beside what is written meanwhile: that is a round trip less.
         if write.exec(true, command).await.is_err() {
             return Err(self.lost().await);
-        }
-        loop {
-            match read.wait().await {
-                Some(ChannelMsg::Success) => break,
-                Some(ChannelMsg::Failure | ChannelMsg::Close) => {
-                    let _ = write.close().await;
-                    return Err(TargetError::Host("the host refused to run a command".to_owned()));
-                }
-                Some(_) => {}
-                None => return Err(self.lost().await),
-            }
         }
         let (stdout, out) = pipe(self.room.clone());
         let (stderr, err) = pipe(self.room.clone());
@@ -151,6 +166,15 @@ impl Opener for SshConnection {
         let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {
             let _ = sender.send(inner.open(&command).await);
+        });
+        receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
+    }
+
+    async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
+        let (inner, command) = (self.0.clone(), command.to_owned());
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(async move {
+            let _ = sender.send(inner.open_spare(&command).await);
         });
         receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
     }
@@ -225,6 +249,12 @@ impl Task {
                     exited = exited.map(|_| Instant::now());
                 }
                 Some(ChannelMsg::ExitStatus { .. } | ChannelMsg::ExitSignal { .. }) => exited = Some(Instant::now()),
+                Some(ChannelMsg::Failure) => {
+                    let refused = || io::Error::new(io::ErrorKind::PermissionDenied, REFUSED);
+                    self.stdout.fail(refused());
+                    self.stderr.fail(refused());
+                    return self.close();
+                }
                 Some(ChannelMsg::Close) => return,
                 Some(_) => {}
                 None => {

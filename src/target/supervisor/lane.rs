@@ -26,6 +26,9 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How long a listener may take for a chunk before the command that prints it is paused.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// What is kept of the words of a host that starts no shell.
+const NOISE_MAX: usize = 4096;
+
 /// Linux takes no longer single argument than 128 KiB.
 const SCRIPT_MAX: usize = 120 << 10;
 
@@ -39,6 +42,8 @@ pub enum State {
     /// A command was started and its end was not seen.
     Busy,
     Lost(String),
+    /// No supervisor came up.
+    Never,
 }
 
 /// A started supervisor. Dropping it is end of file for the host, which then cleans up by itself.
@@ -49,6 +54,8 @@ pub struct Lane {
     pub(super) nonce: String,
     pub(super) supervision: Supervision,
     state: State,
+    /// What was printed before the supervisor's first word, until that came.
+    noise: Option<Vec<u8>>,
     _beats: AbortOnDropHandle<()>,
 }
 
@@ -61,7 +68,7 @@ struct End {
 }
 
 impl Lane {
-    /// Starts a supervisor and waits until it speaks. What login scripts print before that is dropped.
+    /// Starts a supervisor. It is not waited for: what it is asked stands behind what it is made of, on one stream.
     pub async fn open(opener: &dyn Opener, supervision: Supervision) -> Result<Self, TargetError> {
         let conduit = opener.open(&script::boot(&supervision.shell)).await?;
         let (nonce, cookie) = (random_hex(), random_hex());
@@ -82,27 +89,40 @@ impl Lane {
             nonce,
             supervision,
             state: State::Idle,
+            noise: Some(Vec::new()),
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
         lane.send(&text).await?;
-        let mut noise = Vec::new();
-        loop {
-            let (stream, piece) = lane.next().await?;
-            match piece {
-                Piece::Record(words) if words.first().is_some_and(|w| w == "hello") => return Ok(lane),
-                Piece::Data(bytes) => noise.extend_from_slice(&bytes[..bytes.len().min(4096 - noise.len().min(4096))]),
-                Piece::Record(_) => {}
-                Piece::End if stream == Stream::Stderr => {}
-                Piece::End => {
-                    let said = String::from_utf8_lossy(&noise);
-                    let said = said.lines().rev().map(crate::vocab::text::plain_line).find(|l| !l.trim().is_empty());
-                    return Err(TargetError::Host(match said {
-                        Some(line) => format!("no POSIX shell could be started there; it said: {line}"),
-                        None => "no POSIX shell could be started there".into(),
-                    }));
-                }
+        Ok(lane)
+    }
+
+    /// Whether this piece came before the supervisor's first word: what login scripts print is dropped.
+    ///
+    /// # Errors
+    /// The stream ended before that word.
+    fn is_noise(&mut self, stream: Stream, piece: &Piece) -> Result<bool, TargetError> {
+        let Some(noise) = &mut self.noise else { return Ok(false) };
+        match piece {
+            Piece::Record(words) if words.first().is_some_and(|w| w == "hello") => self.noise = None,
+            Piece::Data(bytes) => {
+                let room = NOISE_MAX.saturating_sub(noise.len());
+                noise.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Piece::Record(_) => {}
+            Piece::End if stream == Stream::Stderr => {}
+            Piece::End => {
+                let said = String::from_utf8_lossy(noise);
+                let said = said.lines().rev().map(crate::vocab::text::plain_line).find(|l| !l.trim().is_empty());
+                let why = match said {
+                    Some(line) => format!("no POSIX shell could be started there; it said: {line}"),
+                    None => "no POSIX shell could be started there".into(),
+                };
+                // Nothing was started, so nothing is in doubt.
+                self.state = State::Never;
+                return Err(TargetError::Host(why));
             }
         }
+        Ok(true)
     }
 
     pub fn state(&self) -> &State {
@@ -170,7 +190,14 @@ impl Lane {
                     return Err(self.unconfirmed(scope, stop, group, what));
                 }
                 Step::Piece(Err(error)) | Step::Piece(Ok((_, Err(error)))) => {
-                    return Err(self.unconfirmed(scope, stop, group, error.to_string()));
+                    return Err(match self.refused(&error) {
+                        Some(refused) => refused,
+                        None => self.unconfirmed(scope, stop, group, error.to_string()),
+                    });
+                }
+                Step::Piece(Ok((stream, Ok(piece)))) if self.noise.is_some() => {
+                    let judged = self.is_noise(stream, &piece);
+                    judged.map_err(|error| stop.clone().map_or(error, TargetError::Stopped))?;
                 }
                 Step::Piece(Ok((stream, Ok(piece)))) => match piece {
                     // After a stop the pipes are only drained: whoever listens may be what is stuck.
@@ -308,14 +335,26 @@ impl Lane {
     }
 
     async fn next(&mut self) -> Result<(Stream, Piece), TargetError> {
-        let (stream, piece) = match next_piece(&mut self.stdout, &mut self.stderr, true, true).await {
-            Ok(next) => next,
-            Err(error) => return Err(self.lose(error.to_string())),
-        };
-        match piece {
-            Ok(piece) => Ok((stream, piece)),
-            Err(error) => Err(self.lose(error.to_string())),
+        loop {
+            let piece = match next_piece(&mut self.stdout, &mut self.stderr, true, true).await {
+                Ok((stream, piece)) => piece.map(|piece| (stream, piece)),
+                Err(error) => Err(error),
+            };
+            match piece {
+                Ok((stream, piece)) if self.is_noise(stream, &piece)? => {}
+                Ok(next) => return Ok(next),
+                Err(error) => return Err(self.refused(&error).unwrap_or_else(|| self.lose(error.to_string()))),
+            }
         }
+    }
+
+    /// What a host says that runs no commands; there is nothing to be confirmed then.
+    fn refused(&mut self, error: &std::io::Error) -> Option<TargetError> {
+        let refused = self.noise.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied;
+        refused.then(|| {
+            self.state = State::Never;
+            TargetError::Host(error.to_string())
+        })
     }
 
     pub(super) fn lose(&mut self, why: String) -> TargetError {

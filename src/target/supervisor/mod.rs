@@ -122,6 +122,7 @@ impl<O: Opener> Supervised<O> {
             lane::State::Idle => lock(&self.idle).push(lane),
             lane::State::Lost(why) => lock(&self.doubts).push(why.clone()),
             lane::State::Busy => lock(&self.spent).push(lane),
+            lane::State::Never => {}
         }
     }
 
