@@ -1,5 +1,7 @@
 //! A started program's three streams, wherever it was started.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -33,6 +35,11 @@ pub trait Opener: Send + Sync + 'static {
     async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
         let _ = command;
         Ok(None)
+    }
+
+    /// The shortest round trip seen so far, where there is a wire at all.
+    fn round_trip(&self) -> Option<Duration> {
+        None
     }
 
     /// Goes there and back once, behind everything that was sent before; a measure of what is queued.

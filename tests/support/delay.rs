@@ -84,8 +84,7 @@ impl Wire {
     pub fn on(mine: u16, port: u16, round_trip: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, mine))?;
         let mine = listener.local_addr()?.port();
-        let state =
-            Arc::new(State { one_way: round_trip / 2, inner: Mutex::default(), changed: Condvar::new() });
+        let state = Arc::new(State { one_way: round_trip / 2, inner: Mutex::default(), changed: Condvar::new() });
         let shared = state.clone();
         thread::spawn(move || {
             for near in listener.incoming().flatten() {

@@ -13,7 +13,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// Channels at a time: a server allows ten sessions and frees one a little late.
-const CHANNELS: usize = 8;
+const CHANNELS: usize = 9;
 /// How long a server that has no free session is asked again, and how often.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -65,6 +65,8 @@ struct Inner {
     fate: Fate,
     channels: Arc<Semaphore>,
     room: Arc<Semaphore>,
+    /// The shortest time between asking for a channel and having it.
+    round_trip: Mutex<Option<Duration>>,
 }
 
 impl SshConnection {
@@ -74,6 +76,7 @@ impl SshConnection {
             fate,
             channels: Arc::new(Semaphore::new(CHANNELS)),
             room: Arc::new(Semaphore::new(BACKLOG)),
+            round_trip: Mutex::default(),
         }))
     }
 
@@ -93,8 +96,12 @@ impl Inner {
         };
         let give_up = Instant::now() + BUSY_LIMIT;
         let channel = loop {
+            let asked = Instant::now();
             match self.handle.channel_open_session().await {
-                Ok(channel) => break channel,
+                Ok(channel) => {
+                    self.took(asked.elapsed());
+                    break channel;
+                }
                 Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed))
                     if Instant::now() < give_up =>
                 {
@@ -151,6 +158,11 @@ impl Inner {
         Ok(Conduit { stdin: Box::new(stdin), stdout: Box::new(out), stderr: Box::new(err) })
     }
 
+    fn took(&self, time: Duration) {
+        let mut shortest = self.round_trip.lock().unwrap_or_else(PoisonError::into_inner);
+        *shortest = Some(shortest.map_or(time, |before| before.min(time)));
+    }
+
     /// Waits a moment for the reason of a loss that was just noticed.
     async fn lost(&self) -> TargetError {
         let _ = tokio::time::timeout(GOODBYE, self.fate.over()).await;
@@ -177,6 +189,10 @@ impl Opener for SshConnection {
             let _ = sender.send(inner.open_spare(&command).await);
         });
         receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        *self.0.round_trip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ping(&self) -> Result<(), TargetError> {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     scope::{Scope, Stop},
     target::{Command, Containment, Exit, Output, TargetError, Trust, conduit::Opener},
-    vocab::{CancelStage, EventKind, Stream},
+    vocab::{CancelStage, EventKind, Stream, text::plain_line},
 };
 
 /// How long a request may take that is answered at once.
@@ -56,6 +56,8 @@ pub struct Lane {
     state: State,
     /// What was printed before the supervisor's first word, until that came.
     noise: Option<Vec<u8>>,
+    /// Answers that nobody waits for and that are still to come.
+    owed: usize,
     _beats: AbortOnDropHandle<()>,
 }
 
@@ -90,6 +92,7 @@ impl Lane {
             supervision,
             state: State::Idle,
             noise: Some(Vec::new()),
+            owed: 0,
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
         lane.send(&text).await?;
@@ -112,7 +115,7 @@ impl Lane {
             Piece::End if stream == Stream::Stderr => {}
             Piece::End => {
                 let said = String::from_utf8_lossy(noise);
-                let said = said.lines().rev().map(crate::vocab::text::plain_line).find(|l| !l.trim().is_empty());
+                let said = said.lines().rev().map(plain_line).find(|l| !l.trim().is_empty());
                 let why = match said {
                     Some(line) => format!("no POSIX shell could be started there; it said: {line}"),
                     None => "no POSIX shell could be started there".into(),
@@ -144,9 +147,11 @@ impl Lane {
                 command.label
             )));
         }
-        let verb = match command.trust {
-            Trust::Own => "r",
-            Trust::Foreign => "x",
+        let verb = match (command.trust, command.last) {
+            (Trust::Own, false) => "r",
+            (Trust::Own, true) => "R",
+            (Trust::Foreign, false) => "x",
+            (Trust::Foreign, true) => "X",
         };
         self.state = State::Busy;
         self.send(&script::request(verb, &script)).await?;
@@ -207,6 +212,7 @@ impl Lane {
                         Some("go") => group = words.get(1).and_then(|w| w.parse().ok()),
                         Some("end") => end = Some(End::parse(&words)),
                         Some("eof") => stderr_open = false,
+                        Some("ok") => self.owed = self.owed.saturating_sub(1),
                         Some("refuse") => {
                             self.state = State::Idle;
                             return Err(TargetError::Host(format!(
@@ -223,7 +229,8 @@ impl Lane {
                 },
             }
         }
-        self.state = State::Idle;
+        // After its last command a lane is only to be closed, and says so by itself.
+        self.state = if command.last { State::Busy } else { State::Idle };
         let Some(end) = end else { return Err(TargetError::Host("no status".into())) };
         let left = u32::try_from(end.survivors.len()).unwrap_or(u32::MAX);
         if let Some(stop) = stop {
@@ -268,12 +275,17 @@ impl Lane {
         self.ask(&script::request("c", script)).await
     }
 
-    /// Takes in a process that was started over another channel, and the file it writes; `None` lets go of it.
-    pub async fn adopt(&mut self, process: Option<(u32, &str)>) -> Result<(), TargetError> {
-        match process {
-            Some((pid, path)) => self.ask(&script::request(&format!("g {pid}"), path)).await,
-            None => self.ask("g 0 0\n").await,
-        }
+    /// Makes the file of an upload, which is to be removed already, and beside it the box in which those that write to
+    /// it enter themselves: they are ended with the lane.
+    pub async fn take_in(&mut self, path: &str) -> Result<(), TargetError> {
+        self.ask(&script::request("g", path)).await
+    }
+
+    /// Lets go of an upload. Its answer is left to the next request, which stands behind it on the same stream.
+    pub async fn let_go(&mut self) -> Result<(), TargetError> {
+        self.send("g 0\n").await?;
+        self.owed += 1;
+        Ok(())
     }
 
     /// Sends a request that is answered at once.
@@ -284,20 +296,28 @@ impl Lane {
             self.send(request).await?;
             loop {
                 match self.next().await? {
-                    (_, Piece::Record(words)) if words.first().is_some_and(|w| w == "ok") => return Ok(()),
+                    (_, Piece::Record(words)) if words.first().is_some_and(|w| w == "ok") => {
+                        if self.owed == 0 {
+                            return Ok(Ok(()));
+                        }
+                        self.owed -= 1;
+                    }
+                    (_, Piece::Record(words)) if words.first().is_some_and(|w| w == "no") => {
+                        return Ok(Err(TargetError::Host(plain_line(&words[1..].join(" ")))));
+                    }
                     (Stream::Stdout, Piece::End) => return Err(self.lose("the host's supervisor is gone".into())),
                     _ => {}
                 }
             }
         };
-        match tokio::time::timeout(ANSWER, answer).await {
+        let answer = match tokio::time::timeout(ANSWER, answer).await {
             Ok(answer) => answer?,
             Err(_) => {
                 return Err(self.lose(format!("the host's supervisor did not answer within {} s", ANSWER.as_secs())));
             }
-        }
+        };
         self.state = State::Idle;
-        Ok(())
+        answer
     }
 
     /// Ends the lane: the host kills, cleans, and says what it found.
