@@ -40,6 +40,8 @@ struct State {
 struct Inner {
     cut: bool,
     over: bool,
+    /// Bytes a second in each direction of a connection, where it is also a narrow wire.
+    speed: Option<u64>,
     /// The near side has heard something since it spoke last.
     heard: bool,
     turns: usize,
@@ -100,6 +102,11 @@ impl Wire {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// From here on so many bytes pass each second, in each direction of a connection.
+    pub fn narrow(&self, speed: u64) {
+        self.state.inner.lock().unwrap().speed = Some(speed);
     }
 
     /// From here on nothing passes, in either direction, and nobody is told.
@@ -191,6 +198,7 @@ impl State {
     }
 
     fn write(&self, way: Way, queue: &Queue, mut to: TcpStream) {
+        let mut free = Instant::now();
         loop {
             let (due, parcel) = {
                 let mut held = queue.held.lock().unwrap();
@@ -202,6 +210,11 @@ impl State {
                 }
             };
             thread::sleep(due.saturating_duration_since(Instant::now()));
+            let speed = self.inner.lock().unwrap().speed;
+            if let Some(speed) = speed {
+                free = free.max(Instant::now()) + Duration::from_secs(1).mul_f64(parcel.len() as f64 / speed as f64);
+                thread::sleep(free.saturating_duration_since(Instant::now()));
+            }
             {
                 let mut inner = self.inner.lock().unwrap();
                 while inner.cut {

@@ -271,8 +271,11 @@ impl Lane {
     }
 
     /// Adds lines that are run at the end of the lane, whatever ends it.
+    ///
+    /// Its answer is left to the next request. Whatever is asked after this, on this lane or over another channel of the
+    /// connection, reaches the host after it: so would the end of the connection.
     pub async fn register(&mut self, script: &str) -> Result<(), TargetError> {
-        self.ask(&script::request("c", script)).await
+        self.tell(&script::request("c", script)).await
     }
 
     /// Makes the file of an upload, which is to be removed already, and beside it the box in which those that write to
@@ -283,8 +286,16 @@ impl Lane {
 
     /// Lets go of an upload. Its answer is left to the next request, which stands behind it on the same stream.
     pub async fn let_go(&mut self) -> Result<(), TargetError> {
-        self.send("g 0\n").await?;
+        self.tell("g 0\n").await
+    }
+
+    /// Sends a request whose answer nobody waits for.
+    async fn tell(&mut self, request: &str) -> Result<(), TargetError> {
+        // Should this future be dropped in the middle, half a request stands in the way of the next one.
+        self.state = State::Busy;
+        self.send(request).await?;
         self.owed += 1;
+        self.state = State::Idle;
         Ok(())
     }
 

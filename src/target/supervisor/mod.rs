@@ -26,6 +26,7 @@
 //!
 //! A [`Supervised`] target is a pool of lanes over one [`Opener`]: a command takes an idle lane or opens another.
 
+mod all;
 mod flow;
 mod lane;
 mod put;
@@ -35,6 +36,7 @@ mod script;
 mod stripes;
 
 use std::{
+    convert::Infallible,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -184,11 +186,16 @@ impl<O: Opener> Target for Supervised<O> {
 
     async fn close(&self) -> Closed {
         let (idle, spent) = (std::mem::take(&mut *lock(&self.idle)), std::mem::take(&mut *lock(&self.spent)));
-        for lane in idle.into_iter().chain(spent) {
-            if let Err(why) = lane.close().await {
-                lock(&self.doubts).push(why);
-            }
-        }
+        let closing = |lane: Lane| -> all::Step<'_, (), Infallible> {
+            Box::pin(async {
+                if let Err(why) = lane.close().await {
+                    lock(&self.doubts).push(why);
+                }
+                Ok(())
+            })
+        };
+        // One round trip for all of them.
+        let Ok(_) = all::all(idle.into_iter().chain(spent).map(closing).collect()).await;
         self.opener.close().await;
         match lock(&self.doubts).first() {
             None => Closed::Clean,

@@ -6,12 +6,6 @@
 //! nobody can come late and write the file anew. A growing file counts as a beat. On a long wire the file goes over
 //! several channels ([`stripes`]); all share one [`Flow`], which keeps beats from queueing behind data.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    task::Poll,
-};
-
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{Semaphore, SemaphorePermit},
@@ -19,6 +13,7 @@ use tokio::{
 
 use super::{
     CONFIRM,
+    all::{Step, all},
     flow::{Flow, moving},
     lane::Lane,
     receiver::{End, Receiver},
@@ -250,23 +245,4 @@ async fn digests(mut source: Box<dyn Source>, len: u64) -> Result<(Digest, Vec<D
 
 fn lost(error: std::io::Error) -> TargetError {
     TargetError::Lost(error.to_string())
-}
-
-type Step<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
-
-/// Waits for all of a handful of steps; the first failure ends the others.
-async fn all<T, E>(mut steps: Vec<Step<'_, T, E>>) -> Result<Vec<T>, E> {
-    let mut done: Vec<Option<T>> = steps.iter().map(|_| None).collect();
-    poll_fn(|cx| {
-        for (step, done) in steps.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
-            match step.as_mut().poll(cx) {
-                Poll::Ready(Ok(value)) => *done = Some(value),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {}
-            }
-        }
-        if done.iter().all(Option::is_some) { Poll::Ready(Ok(())) } else { Poll::Pending }
-    })
-    .await?;
-    Ok(done.into_iter().flatten().collect())
 }
