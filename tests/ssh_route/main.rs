@@ -5,11 +5,14 @@ mod algorithms;
 mod bastions;
 mod commands;
 mod crowds;
+#[path = "../support/delay.rs"]
+mod delay;
 mod sessions;
 #[path = "../support/sshd.rs"]
 mod sshd;
 #[path = "../support/mod.rs"]
 mod support;
+mod turns;
 mod wedges;
 
 use std::process::{Command, Output, Stdio};
