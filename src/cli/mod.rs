@@ -7,10 +7,13 @@ mod args;
 mod context;
 mod fleet;
 mod output;
+mod password;
 mod programs;
 mod sandbox;
 mod signals;
 mod table;
+mod terminal;
+mod trust;
 mod worker;
 
 use std::io::Write;
@@ -46,7 +49,9 @@ pub fn main() -> u8 {
         let what = what.or_else(|| info.payload().downcast_ref::<String>().cloned()).unwrap_or_default();
         tell(&format!("rbee: a bug{place}: {what}\n  please report it with the command that you typed\n"));
     }));
-    match std::panic::catch_unwind(run) {
+    let ended = std::panic::catch_unwind(run);
+    terminal::restore();
+    match ended {
         Ok(Ok(exit)) => exit.code(),
         Ok(Err(complaint)) => {
             tell(&format!("rbee: {}\n", complaint.text));

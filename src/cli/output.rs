@@ -1,13 +1,13 @@
 //! Which readers a run gets.
 
 use std::{
-    io::{self, BufRead, IsTerminal, Read, stderr, stdin, stdout},
+    io::{IsTerminal, stderr, stdout},
     path::{Path, PathBuf},
 };
 
 use super::{
     args::{Global, OutputForm, RunFlags},
-    tell,
+    tell, terminal,
 };
 use crate::{
     report::{Github, Json, Junit, Lines, Log, Options, Plain, Reader, Tty, Verbosity},
@@ -23,9 +23,6 @@ pub enum Kind {
     /// Answers at the end; one document.
     Query,
 }
-
-/// What an answer may have, in bytes.
-const LINE_LIMIT: u64 = 4096;
 
 /// The readers of a run, and how to ask a question between them.
 pub struct Readers {
@@ -68,8 +65,7 @@ pub fn readers(global: &Global, run: &RunFlags, kind: Kind, color: bool, logs: O
     readers.extend(run.junit.as_ref().map(|path| Box::new(Junit::new(path)) as Box<dyn Reader>));
     let prompt = ask.then(|| {
         Prompt::new(move |question| {
-            let ask =
-                || if question.secret { rpassword::prompt_password(&question.text) } else { line(&question.text) };
+            let ask = || terminal::ask(question);
             match &screen {
                 Some(screen) => screen.suspend(ask),
                 None => ask(),
@@ -77,16 +73,6 @@ pub fn readers(global: &Global, run: &RunFlags, kind: Kind, color: bool, logs: O
         })
     });
     Readers { readers, prompt }
-}
-
-/// Asks for a line that is seen while it is typed.
-fn line(question: &str) -> io::Result<String> {
-    tell(question);
-    let mut answer = String::new();
-    match stdin().lock().take(LINE_LIMIT).read_line(&mut answer)? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(answer.trim().to_owned()),
-    }
 }
 
 /// The form that `auto` means here.
