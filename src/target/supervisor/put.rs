@@ -76,7 +76,7 @@ async fn send(
     let (channels, _spare) = channels?;
 
     let shares = stripes::cut(size, channels.len());
-    let flow = Flow::new(opener, scope, size);
+    let flow = Flow::new(opener, scope, size, shares.len() > 1);
     let sent = async {
         if shares.len() == 1 {
             let mut channels = channels;
