@@ -481,3 +481,145 @@ async fn a_cancel_at_the_very_start_of_a_command_ends_it() {
         assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
     }
 }
+
+/// The first request to end a command goes nowhere, as when a shell sleeps through a signal.
+mod deaf {
+    use super::*;
+    use rbee::target::conduit::{Conduit, Opener};
+    use std::{
+        io,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+    use tokio::io::AsyncWrite;
+
+    pub struct Deaf(pub LocalOpener);
+
+    struct Stdin(Box<dyn AsyncWrite + Send + Unpin>, bool);
+
+    impl AsyncWrite for Stdin {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            if buf == b"k\n" && !std::mem::replace(&mut self.1, true) {
+                return Poll::Ready(Ok(buf.len()));
+            }
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    #[async_trait]
+    impl Opener for Deaf {
+        async fn open(&self, command: &str) -> Result<Conduit, TargetError> {
+            let Conduit { stdin, stdout, stderr } = self.0.open(command).await?;
+            Ok(Conduit { stdin: Box::new(Stdin(stdin, false)), stdout, stderr })
+        }
+        async fn ping(&self) -> Result<(), TargetError> {
+            Ok(())
+        }
+        async fn close(&self) {}
+    }
+}
+
+/// mksh looks for signals and then waits for children: a signal in between is heard after the wait, which for a command
+/// that does not end by itself is never.
+#[tokio::test]
+async fn a_request_to_end_that_is_not_heard_is_said_again() {
+    let target = Supervised::new(deaf::Deaf(LocalOpener::default()), Supervision::default());
+    let token = token();
+    let (scope, _events) = scope();
+    let cancel = async {
+        eventually("started", Duration::from_secs(10), || !processes_with(&token).is_empty()).await;
+        scope.cancel().ask(CancelReason::Interrupt);
+    };
+    let command = Command::foreign("test", format!("sleep {token}"));
+    let mut kept = Captured::default();
+    let (ended, ()) = tokio::join!(target.run(&scope, &command, &mut kept), cancel);
+    assert!(matches!(ended, Err(TargetError::Stopped(_))), "{ended:?}");
+    assert_eq!(processes_with(&token), [] as [u32; 0]);
+    assert_eq!(target.close().await, Closed::Clean);
+}
+
+/// Nothing but the request itself: no second one that would cover for it.
+#[tokio::test]
+async fn a_single_cancel_at_the_very_start_of_a_command_ends_it() {
+    for (level, _) in LEVELS.into_iter().filter(|(level, _)| *level != "cgroup" || nix::unistd::geteuid().is_root()) {
+        let target = target("mksh", level);
+        assert_eq!(output(&target, Command::own("one", "true")).await.0, 0);
+        for delay in 0..60u64 {
+            let (token, (scope, _events)) = (token(), scope());
+            let command = Command::foreign("test", format!("sleep {token}"));
+            let cancel = async {
+                tokio::time::sleep(Duration::from_micros(50 * (delay * 7 % 60))).await;
+                scope.cancel().ask(CancelReason::Interrupt);
+            };
+            let mut kept = Captured::default();
+            let (ended, ()) = tokio::join!(target.run(&scope, &command, &mut kept), cancel);
+            assert!(matches!(ended, Err(TargetError::Stopped(_))), "{level} {delay}: {ended:?}");
+            assert_eq!(processes_with(&token), [] as [u32; 0], "{level} {delay}");
+        }
+        assert_eq!(target.close().await, Closed::Clean, "{level}");
+    }
+}
+
+/// A connection that ends in the middle of a request: half a script can say something else than the whole one.
+#[tokio::test]
+async fn half_a_request_is_never_run() {
+    use tokio::io::AsyncWriteExt;
+    let dir = tempfile::tempdir().unwrap();
+    for (sh, level, _) in matrix() {
+        let (near, far) = tokio::sync::oneshot::channel();
+        let tap = tap::Tap(LocalOpener::default(), std::sync::Mutex::new(Some(near)));
+        let shell = shell(sh).to_str().unwrap().to_owned();
+        let target = Supervised::new(tap, Supervision { levels: level, shell, ..Supervision::default() });
+        assert_eq!(output(&target, Command::own("one", "true")).await.0, 0);
+        let file = dir.path().join(format!("{sh}-{level}"));
+        let tap = far.await.unwrap();
+        let half = format!("r 3\n: >{}\n: >{}", file.display(), file.display());
+        tap.lock().await.as_mut().unwrap().write_all(half.as_bytes()).await.unwrap();
+        *tap.lock().await = None;
+        let _ = target.close().await;
+        assert!(!file.exists(), "{sh} {level}");
+    }
+}
+
+/// Another hand on a lane's stdin.
+mod tap {
+    use super::*;
+    use rbee::target::conduit::{Conduit, Opener};
+    use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+    pub type Stdin = Arc<tokio::sync::Mutex<Option<Box<dyn AsyncWrite + Send + Unpin>>>>;
+
+    pub struct Tap(pub LocalOpener, pub std::sync::Mutex<Option<tokio::sync::oneshot::Sender<Stdin>>>);
+
+    #[async_trait]
+    impl Opener for Tap {
+        async fn open(&self, command: &str) -> Result<Conduit, TargetError> {
+            let Conduit { stdin, stdout, stderr } = self.0.open(command).await?;
+            let stdin: Stdin = Arc::new(tokio::sync::Mutex::new(Some(stdin)));
+            if let Some(tap) = self.1.lock().unwrap().take() {
+                let _ = tap.send(stdin.clone());
+            }
+            let (near, mut far) = tokio::io::duplex(64 << 10);
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(n @ 1..) = far.read(&mut buffer).await {
+                    let Some(stdin) = &mut *stdin.lock().await else { return };
+                    if stdin.write_all(&buffer[..n]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            Ok(Conduit { stdin: Box::new(near), stdout, stderr })
+        }
+        async fn ping(&self) -> Result<(), TargetError> {
+            Ok(())
+        }
+        async fn close(&self) {}
+    }
+}

@@ -17,6 +17,7 @@ mod opener;
 mod pattern;
 mod permits;
 mod pipe;
+mod roam;
 mod socket;
 
 use std::sync::Arc;
@@ -25,11 +26,12 @@ use config::{ConfigError, Defaults, Resolved, SshConfig};
 use connect::{Reached, Shared};
 use keys::KeyStore;
 pub use opener::SshConnection;
+pub use roam::Redial;
 
 use super::TargetError;
 use crate::{
     scope::{Prompt, Scope},
-    vocab::{Host, Reason, Settings},
+    vocab::{Host, Limits, Reason, Settings},
 };
 
 /// Makes the connections of one run.
@@ -54,7 +56,8 @@ impl Connector {
                 permits: Default::default(),
                 known_hosts: Default::default(),
                 keys: KeyStore::new(prompt),
-                lease: settings.limits.lease,
+                // That a host may go on for hours is no reason to believe for hours in a connection.
+                lease: settings.limits.lease.min(Limits::default().lease),
             },
         }
     }

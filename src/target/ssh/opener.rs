@@ -74,12 +74,6 @@ impl SshConnection {
             room: Arc::new(Semaphore::new(BACKLOG)),
         }))
     }
-
-    /// Ends when the connection has, with the reason.
-    pub async fn lost(&self) -> TargetError {
-        self.0.fate.over().await;
-        self.0.fate.lost()
-    }
 }
 
 impl Inner {
@@ -153,6 +147,11 @@ impl Opener for SshConnection {
             let _ = sender.send(inner.open(&command).await);
         });
         receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
+    }
+
+    async fn lost(&self) -> TargetError {
+        self.0.fate.over().await;
+        self.0.fate.lost()
     }
 
     async fn ping(&self) -> Result<(), TargetError> {

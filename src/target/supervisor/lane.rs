@@ -23,6 +23,9 @@ use crate::{
 /// How long a request may take that is answered at once.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// Between two requests to end a command: a shell (mksh) may sleep through the first, when it comes just before its wait.
+const AGAIN: Duration = Duration::from_millis(300);
+
 /// How long a listener may take for a chunk before the command that prints it is paused.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -49,6 +52,8 @@ pub struct Lane {
     pub(super) nonce: String,
     pub(super) supervision: Supervision,
     state: State,
+    /// The supervisor's process, if it goes on without a connection.
+    lasting: Option<u32>,
     _beats: AbortOnDropHandle<()>,
 }
 
@@ -63,8 +68,8 @@ struct End {
 impl Lane {
     /// Starts a supervisor and waits until it speaks. What login scripts print before that is dropped.
     pub async fn open(opener: &dyn Opener, supervision: Supervision) -> Result<Self, TargetError> {
-        let conduit = opener.open(&script::boot(&supervision.shell)).await?;
         let (nonce, cookie) = (random_hex(), random_hex());
+        let conduit = opener.open_lasting(&script::boot(&supervision.shell), &script::farewell(&nonce)).await?;
         let text = script::lane(&script::Terms {
             nonce: &nonce,
             cookie: &cookie,
@@ -74,7 +79,7 @@ impl Lane {
             shell: &supervision.shell,
         });
         let stdin: Writer = Arc::new(Mutex::new(Some(conduit.stdin)));
-        let beats = beat(stdin.clone(), script::tick(supervision.lease) / 2);
+        let beats = beat(stdin.clone(), script::pace(supervision.lease).0 / 2);
         let mut lane = Self {
             stdin,
             stdout: Records::new(conduit.stdout, &nonce),
@@ -82,6 +87,7 @@ impl Lane {
             nonce,
             supervision,
             state: State::Idle,
+            lasting: opener.lasts().then_some(0),
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
         lane.send(&text).await?;
@@ -89,7 +95,12 @@ impl Lane {
         loop {
             let (stream, piece) = lane.next().await?;
             match piece {
-                Piece::Record(words) if words.first().is_some_and(|w| w == "hello") => return Ok(lane),
+                Piece::Record(words) if words.first().is_some_and(|w| w == "hello") => {
+                    if let Some(pid) = &mut lane.lasting {
+                        *pid = words.get(2).and_then(|word| word.parse().ok()).unwrap_or_default();
+                    }
+                    return Ok(lane);
+                }
                 Piece::Data(bytes) => noise.extend_from_slice(&bytes[..bytes.len().min(4096 - noise.len().min(4096))]),
                 Piece::Record(_) => {}
                 Piece::End if stream == Stream::Stderr => {}
@@ -137,17 +148,20 @@ impl Lane {
         let mut stderr_open = true;
         let mut hard = false;
         let mut give_up = Instant::now();
+        let mut again = Instant::now();
         while end.is_none() || stderr_open {
             let event = tokio::select! {
                 biased;
                 why = scope.stopped(), if stop.is_none() => Step::Stop(why),
                 () = scope.cancel().hardened(), if stop.is_some() && !hard => Step::Harden,
                 () = tokio::time::sleep_until(give_up), if stop.is_some() => Step::GiveUp,
+                () = tokio::time::sleep_until(again), if stop.is_some() => Step::Again,
                 piece = next_piece(&mut self.stdout, &mut self.stderr, end.is_none(), stderr_open) => Step::Piece(piece),
             };
             match event {
                 Step::Stop(why) => {
                     give_up = Instant::now() + self.supervision.grace + CONFIRM;
+                    again = Instant::now() + AGAIN;
                     hard = scope.cancel().is_hard();
                     say(scope, CancelStage::Asked, group, 0);
                     let sent = self.send(if hard { "k\nK\n" } else { "k\n" }).await;
@@ -159,6 +173,12 @@ impl Lane {
                 Step::Harden => {
                     hard = true;
                     if let Err(error) = self.send("K\n").await {
+                        return Err(self.unconfirmed(scope, stop, group, error.to_string()));
+                    }
+                }
+                Step::Again => {
+                    again = Instant::now() + AGAIN;
+                    if let Err(error) = self.send("k\n").await {
                         return Err(self.unconfirmed(scope, stop, group, error.to_string()));
                     }
                 }
@@ -253,6 +273,8 @@ impl Lane {
     async fn ask(&mut self, request: &str) -> Result<(), TargetError> {
         // Should this future be dropped in the middle, the answer stands in the way of the next request.
         self.state = State::Busy;
+        // A connection may be away for as long as the lease; that it is gone is noticed elsewhere.
+        let limit = if self.lasting.is_some() { self.supervision.lease + ANSWER } else { ANSWER };
         let answer = async {
             self.send(request).await?;
             loop {
@@ -263,10 +285,10 @@ impl Lane {
                 }
             }
         };
-        match tokio::time::timeout(ANSWER, answer).await {
+        match tokio::time::timeout(limit, answer).await {
             Ok(answer) => answer?,
             Err(_) => {
-                return Err(self.lose(format!("the host's supervisor did not answer within {} s", ANSWER.as_secs())));
+                return Err(self.lose(format!("the host's supervisor did not answer within {} s", limit.as_secs())));
             }
         }
         self.state = State::Idle;
@@ -276,7 +298,7 @@ impl Lane {
     /// Ends the lane: the host kills, cleans, and says what it found.
     pub async fn close(mut self) -> Result<(), String> {
         if let State::Lost(why) = &self.state {
-            return Err(why.clone());
+            return Err(self.left_alone(why.clone()));
         }
         *self.stdin.lock().await = None;
         let limit = self.supervision.grace + CONFIRM;
@@ -290,9 +312,13 @@ impl Lane {
                 }
             }
         };
-        let words = tokio::time::timeout(limit, confirmed)
-            .await
-            .map_err(|_| format!("the host did not confirm within {:.1} s", limit.as_secs_f64()))??;
+        let words = match tokio::time::timeout(limit, confirmed).await {
+            Ok(Ok(words)) => words,
+            Ok(Err(why)) => return Err(self.left_alone(why)),
+            Err(_) => {
+                return Err(self.left_alone(format!("the host did not confirm within {:.1} s", limit.as_secs_f64())));
+            }
+        };
         if words.len() > 2 {
             return Err(format!("processes {} survived KILL", words[2..].join(" ")));
         }
@@ -323,12 +349,25 @@ impl Lane {
         TargetError::Lost(why)
     }
 
+    /// What becomes of a lane that goes on where nobody can ask it, and what can be done about it.
+    pub fn left_alone(&self, why: String) -> String {
+        match self.lasting {
+            None => why,
+            Some(pid) => format!(
+                "{why}; the host goes on until {} after the last word from here, and no other run can take it up; `kill {pid}` \
+                 there ends it",
+                crate::vocab::text::human_duration(self.supervision.lease)
+            ),
+        }
+    }
+
     fn unconfirmed(&mut self, scope: &Scope, stop: Option<Stop>, group: Option<u32>, what: String) -> TargetError {
         let lost = self.lose(what.clone());
         match stop {
             None => lost,
             Some(stop) => {
                 say(scope, CancelStage::Unconfirmed, group, 0);
+                let what = self.left_alone(what);
                 TargetError::Unconfirmed { stop, what: format!("connection lost, cleanup unconfirmed: {what}") }
             }
         }
@@ -338,6 +377,7 @@ impl Lane {
 enum Step {
     Stop(Stop),
     Harden,
+    Again,
     GiveUp,
     Piece(std::io::Result<(Stream, std::io::Result<Piece>)>),
 }

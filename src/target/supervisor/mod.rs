@@ -17,7 +17,7 @@
 //! | `k`, `K` | end the command: TERM, grace, KILL; without grace | the command's `end` |
 //! | `c N` | at the end, also run these lines | `ok` |
 //! | `g PID N` | this process belongs to the lane; the line is the file it writes | `ok` |
-//! | end of file, `q` | end the lane | `gone TRASH LEFT…` |
+//! | end of file, `q`, `#NONCE` anywhere | end the lane | `gone TRASH LEFT…` |
 //!
 //! End of file, a failed write and silence all lead to `finish`: kill, clean, and only then speak. A file is put
 //! through a channel of its own whose process waits until the lane has taken it in (`g`); see [`put`].
@@ -26,8 +26,8 @@
 
 mod lane;
 mod put;
-mod records;
-mod script;
+pub(super) mod records;
+pub(super) mod script;
 
 use std::{
     sync::{Arc, Mutex},
@@ -120,7 +120,7 @@ impl<O: Opener> Supervised<O> {
     fn keep(&self, lane: Lane) {
         match lane.state() {
             lane::State::Idle => lock(&self.idle).push(lane),
-            lane::State::Lost(why) => lock(&self.doubts).push(why.clone()),
+            lane::State::Lost(why) => lock(&self.doubts).push(lane.left_alone(why.clone())),
             lane::State::Busy => lock(&self.spent).push(lane),
         }
     }
@@ -143,7 +143,16 @@ impl<O: Opener> Target for Supervised<O> {
     async fn run(&self, scope: &Scope, command: &Command, output: &mut dyn Output) -> Result<Exit, TargetError> {
         scope.check()?;
         let mut lane = self.lane(scope).await?;
-        let result = lane.run(scope, command, &self.preamble(), output).await;
+        let preamble = self.preamble();
+        let hurry = async {
+            scope.stopped().await;
+            self.opener.hurry();
+            std::future::pending().await
+        };
+        let result = tokio::select! {
+            result = lane.run(scope, command, &preamble, output) => result,
+            never = hurry => never,
+        };
         self.keep(lane);
         result
     }
@@ -176,10 +185,19 @@ impl<O: Opener> Target for Supervised<O> {
         result
     }
 
+    fn away(&self) -> bool {
+        self.opener.away()
+    }
+
     async fn close(&self) -> Closed {
         let (idle, spent) = (std::mem::take(&mut *lock(&self.idle)), std::mem::take(&mut *lock(&self.spent)));
+        self.opener.hurry();
+        let mut closing = tokio::task::JoinSet::new();
         for lane in idle.into_iter().chain(spent) {
-            if let Err(why) = lane.close().await {
+            closing.spawn(lane.close());
+        }
+        while let Some(closed) = closing.join_next().await {
+            if let Err(why) = closed.unwrap_or_else(|error| Err(error.to_string())) {
                 lock(&self.doubts).push(why);
             }
         }
