@@ -3,7 +3,16 @@
 
 #[path = "roam/net.rs"]
 mod net;
+#[path = "roam/ssh.rs"]
+mod ssh;
+#[path = "support/sshd.rs"]
+mod sshd;
+#[path = "fleet/stage.rs"]
+#[allow(dead_code, reason = "another program uses the rest")]
+mod stage;
 mod support;
+#[path = "roam/wire.rs"]
+mod wire;
 
 use std::{
     path::PathBuf,
@@ -66,7 +75,11 @@ impl Host {
     /// Nothing is left of it: no folder, and no process that stands in it.
     async fn is_gone(&self) {
         let home = self.home.path().to_str().unwrap();
-        eventually(&self.what, ROOM, || self.lanes().is_empty() && living_in(home).is_empty()).await;
+        let start = Instant::now();
+        while !self.lanes().is_empty() || !living_in(home).is_empty() {
+            assert!(start.elapsed() < ROOM, "{}: left: {:?} {:?}", self.what, self.lanes(), living_in(home));
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
     }
 
     fn notices(&mut self) -> Vec<String> {
@@ -81,7 +94,7 @@ impl Host {
 }
 
 /// Processes whose home or folder is there.
-fn living_in(home: &str) -> Vec<u32> {
+fn living_in(home: &str) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -89,10 +102,19 @@ fn living_in(home: &str) -> Vec<u32> {
         let dead = std::fs::read_to_string(entry.path().join("stat"))
             .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')));
         if !dead && String::from_utf8_lossy(&environ).contains(home) {
-            found.push(pid);
+            let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            found.push((pid, String::from_utf8_lossy(&words).replace('\0', " ")));
         }
     }
     found
+}
+
+fn eventually_sync(limit: Duration, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < limit, "not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(40));
+    }
 }
 
 async fn output(target: &dyn Target, command: Command) -> (i32, String, String) {
@@ -162,16 +184,21 @@ async fn every_line_arrives_once_whatever_is_cut() {
 async fn cut_in_the_middle(sh: &'static str, level: &'static str, cut: Cut) {
     let mut host = Host::new(sh, level, Duration::from_secs(60)).await;
     let (scope, _events) = scope();
-    let script = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo $i; echo $i >&2; sleep 0.03; done; exit 7";
+    let script = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo $i; echo $i >&2; sleep 0.05; done; exit 7";
     let command = Command::foreign("numbers", script);
     let mut numbers = Numbers::default();
     let net = host.net.clone();
     let cuts = async {
         for _ in 0..2 {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             net.cut(cut);
             tokio::time::sleep(Duration::from_millis(1500)).await;
             net.mend();
+            if cut != Cut::Reset {
+                // It takes some seconds to notice.
+                tokio::time::sleep(Duration::from_secs(9)).await;
+                net.release();
+            }
         }
     };
     let (exit, ()) = tokio::join!(host.target.run(&scope, &command, &mut numbers), cuts);

@@ -173,7 +173,7 @@ async fn carry_out(
 
     let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));
     let run = Run {
-        fleet: Arc::new(SshFleet::new(connector, &settings)),
+        fleet: Arc::new(SshFleet::new(connector, &settings, &asked.request)),
         catalog,
         request: asked.request,
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub enum Cut {
     /// Nobody hears of it; what is under way is swallowed.
     Silent,
-    /// The same, but what is under way arrives when all is mended, late and out of place.
+    /// The same, but what is under way arrives at last, late and out of place ([`Net::release`]).
     Held,
     /// Both ends hear of it.
     Reset,
@@ -36,6 +36,7 @@ pub struct Net {
     home: LocalOpener,
     up: tokio::sync::watch::Sender<bool>,
     present: Mutex<Vec<Arc<Connection>>>,
+    held: Mutex<Vec<Arc<Connection>>>,
     left: Arc<AtomicI64>,
     dials: AtomicU64,
 }
@@ -55,6 +56,7 @@ impl Net {
             home: LocalOpener { env: env(home) },
             up: tokio::sync::watch::Sender::new(true),
             present: Mutex::default(),
+            held: Mutex::default(),
             left: Arc::new(AtomicI64::new(i64::MAX)),
             dials: AtomicU64::new(0),
         }
@@ -66,22 +68,28 @@ impl Net {
 
     pub fn cut(&self, how: Cut) {
         self.up.send_replace(false);
-        for connection in self.present.lock().unwrap().iter() {
+        for connection in self.present.lock().unwrap().drain(..) {
             match how {
                 Cut::Reset => connection.reset.cancel(),
-                Cut::Silent | Cut::Held => connection.silent.cancel(),
+                Cut::Silent => connection.silent.cancel(),
+                Cut::Held => {
+                    connection.silent.cancel();
+                    self.held.lock().unwrap().push(connection);
+                }
             }
-        }
-        if how != Cut::Held {
-            self.present.lock().unwrap().clear();
         }
     }
 
+    /// There is a way again, for new connections.
     pub fn mend(&self) {
-        for connection in self.present.lock().unwrap().drain(..) {
+        self.up.send_replace(true);
+    }
+
+    /// What was held back arrives.
+    pub fn release(&self) {
+        for connection in self.held.lock().unwrap().drain(..) {
             connection.late.cancel();
         }
-        self.up.send_replace(true);
     }
 
     pub fn break_after(&self, bytes: i64) {

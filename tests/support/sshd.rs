@@ -264,6 +264,16 @@ impl Sshd {
         }
     }
 
+    /// Ends all of it, and starts it again on the same port after a while.
+    pub fn restart(&mut self, pause: Duration) {
+        self.stop();
+        std::thread::sleep(pause);
+        let mut again = Command::new(SSHD);
+        again.arg("-D").arg("-f").arg(self.dir.join("sshd_config")).arg("-E").arg(self.dir.join("log"));
+        self.child = again.stdin(Stdio::null()).spawn().expect("sshd starts");
+        assert!(self.answers(), "sshd did not start again; it says:\n{}", self.log());
+    }
+
     /// Ends all of it; nobody answers on the port any more.
     pub fn stop(&mut self) {
         let sessions = self.descendants();

@@ -55,20 +55,22 @@ s=$2
 # Each opened for both first, so that nobody waits for an other end.
 # shellcheck disable=SC2094
 exec 3<>i 4<>o 5>o 6<o 4>&- 7<>e 8>e 9<e 7>&-
-pump o <&6 3>&- 5>&- 6<&- 8>&- 9<&- &
+# By exec: a redirected function keeps copies of what it closes, and with them a pipe open that should end.
+( exec <&6 3>&- 5>&- 6<&- 8>&- 9<&-; pump o ) &
 po=$!
-pump e <&9 3>&- 5>&- 6<&- 8>&- 9<&- &
+( exec <&9 3>&- 5>&- 6<&- 8>&- 9<&-; pump e ) &
 pe=$!
 ( own "$1" -c "$3" ) <i >&5 2>&8 3>&- 5>&- 6<&- 8>&- 9<&- &
 lane=$!
 exec 5>&- 6<&- 8>&- 9<&-
-guard 3>&- &
+( exec 3>&-; guard ) &
 g=$!
 wait "$lane"
 n=40
 until [ -e end.o ] && [ -e end.e ] || [ "$n" -le 0 ]; do nap; n=$((n - 1)); done
 : >'done'
-kill "$po" "$pe" "$g"
+kill -KILL "$po" "$pe"
+kill "$g"
 d=$(pwd)
 # The last words wait a while for somebody to take them, and the folder for its end.
 n=600

@@ -123,6 +123,7 @@ impl Lane {
     /// See [`crate::target::Target::run`].
     pub async fn run(
         &mut self,
+        opener: &dyn Opener,
         scope: &Scope,
         command: &Command,
         preamble: &str,
@@ -181,6 +182,10 @@ impl Lane {
                     if let Err(error) = self.send("k\n").await {
                         return Err(self.unconfirmed(scope, stop, group, error.to_string()));
                     }
+                }
+                // A step that has taken too long can be ended when there is a way again; a person is not kept waiting.
+                Step::GiveUp if opener.away() && matches!(stop, Some(Stop::TimedOut { .. })) => {
+                    give_up = Instant::now() + CONFIRM;
                 }
                 Step::GiveUp => {
                     let what = format!(

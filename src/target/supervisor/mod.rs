@@ -150,7 +150,7 @@ impl<O: Opener> Target for Supervised<O> {
             std::future::pending().await
         };
         let result = tokio::select! {
-            result = lane.run(scope, command, &preamble, output) => result,
+            result = lane.run(&*self.opener, scope, command, &preamble, output) => result,
             never = hurry => never,
         };
         self.keep(lane);
