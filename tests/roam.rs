@@ -25,7 +25,7 @@ use net::{Cut, Net};
 use rbee::{
     scope::{CancelReason, EventReceiver},
     target::{
-        Captured, Closed, Command, Containment, Output, Target, TargetError, 
+        Captured, Closed, Command, Containment, Output, Target, TargetError,
         roam::{Dial, Roaming},
         supervisor::{Supervised, Supervision},
     },
@@ -321,7 +321,15 @@ async fn a_cancel_while_away_reaches_the_host_or_says_so() {
             assert!(!processes_with(&token).is_empty(), "it goes on until its lease is over");
             let Closed::Unconfirmed(what) = host.target.close().await else { panic!("it is not confirmed") };
             // What is said to end it by hand does.
-            let pid: i32 = what.split("kill ").nth(1).unwrap().split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+            let pid: i32 = what
+                .split("kill ")
+                .nth(1)
+                .unwrap()
+                .split(|c: char| !c.is_ascii_digit())
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap();
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
             eventually("by hand", ROOM, || processes_with(&token).is_empty()).await;
             eventually("its folder", Duration::from_secs(45), || host.lanes().is_empty()).await;

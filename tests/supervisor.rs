@@ -482,87 +482,59 @@ async fn a_cancel_at_the_very_start_of_a_command_ends_it() {
     }
 }
 
-/// The first request to end a command goes nowhere, as when a shell sleeps through a signal.
-mod deaf {
-    use super::*;
-    use rbee::target::conduit::{Conduit, Opener};
-    use std::{
-        io,
-        pin::Pin,
-        task::{Context, Poll},
-    };
-    use tokio::io::AsyncWrite;
+/// A way to this machine on which the first word to end a command, and the first to do so without grace, are lost.
+struct Forgetful(LocalOpener);
 
-    pub struct Deaf(pub LocalOpener);
-
-    struct Stdin(Box<dyn AsyncWrite + Send + Unpin>, bool);
-
-    impl AsyncWrite for Stdin {
-        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-            if buf == b"k\n" && !std::mem::replace(&mut self.1, true) {
-                return Poll::Ready(Ok(buf.len()));
+#[async_trait]
+impl rbee::target::conduit::Opener for Forgetful {
+    async fn open(&self, command: &str) -> Result<rbee::target::conduit::Conduit, TargetError> {
+        use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+        let mut conduit = self.0.open(command).await?;
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let mut stdin = std::mem::replace(&mut conduit.stdin, Box::new(near));
+        tokio::spawn(async move {
+            let (mut lines, mut lost) = (tokio::io::BufReader::new(far), ["k\n", "K\n"].to_vec());
+            let mut line = String::new();
+            while matches!(lines.read_line(&mut line).await, Ok(1..)) {
+                match lost.iter().position(|word| *word == line) {
+                    Some(first) => drop(lost.remove(first)),
+                    None if stdin.write_all(line.as_bytes()).await.is_err() => break,
+                    None => drop(stdin.flush().await),
+                }
+                line.clear();
             }
-            Pin::new(&mut self.0).poll_write(cx, buf)
-        }
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_flush(cx)
-        }
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_shutdown(cx)
-        }
+        });
+        Ok(conduit)
     }
-
-    #[async_trait]
-    impl Opener for Deaf {
-        async fn open(&self, command: &str) -> Result<Conduit, TargetError> {
-            let Conduit { stdin, stdout, stderr } = self.0.open(command).await?;
-            Ok(Conduit { stdin: Box::new(Stdin(stdin, false)), stdout, stderr })
-        }
-        async fn ping(&self) -> Result<(), TargetError> {
-            Ok(())
-        }
-        async fn close(&self) {}
+    async fn ping(&self) -> Result<(), TargetError> {
+        Ok(())
     }
+    async fn close(&self) {}
 }
 
-/// mksh looks for signals and then waits for children: a signal in between is heard after the wait, which for a command
-/// that does not end by itself is never.
+/// A shell may miss a signal (dash did once in some thousand times): what is not done is said again.
 #[tokio::test]
-async fn a_request_to_end_that_is_not_heard_is_said_again() {
-    let target = Supervised::new(deaf::Deaf(LocalOpener::default()), Supervision::default());
-    let token = token();
-    let (scope, _events) = scope();
-    let cancel = async {
-        eventually("started", Duration::from_secs(10), || !processes_with(&token).is_empty()).await;
-        scope.cancel().ask(CancelReason::Interrupt);
-    };
-    let command = Command::foreign("test", format!("sleep {token}"));
-    let mut kept = Captured::default();
-    let (ended, ()) = tokio::join!(target.run(&scope, &command, &mut kept), cancel);
-    assert!(matches!(ended, Err(TargetError::Stopped(_))), "{ended:?}");
-    assert_eq!(processes_with(&token), [] as [u32; 0]);
-    assert_eq!(target.close().await, Closed::Clean);
-}
-
-/// Nothing but the request itself: no second one that would cover for it.
-#[tokio::test]
-async fn a_single_cancel_at_the_very_start_of_a_command_ends_it() {
-    for (level, _) in LEVELS.into_iter().filter(|(level, _)| *level != "cgroup" || nix::unistd::geteuid().is_root()) {
-        let target = target("mksh", level);
-        assert_eq!(output(&target, Command::own("one", "true")).await.0, 0);
-        for delay in 0..60u64 {
-            let (token, (scope, _events)) = (token(), scope());
-            let command = Command::foreign("test", format!("sleep {token}"));
-            let cancel = async {
-                tokio::time::sleep(Duration::from_micros(50 * (delay * 7 % 60))).await;
-                scope.cancel().ask(CancelReason::Interrupt);
-            };
-            let mut kept = Captured::default();
-            let (ended, ()) = tokio::join!(target.run(&scope, &command, &mut kept), cancel);
-            assert!(matches!(ended, Err(TargetError::Stopped(_))), "{level} {delay}: {ended:?}");
-            assert_eq!(processes_with(&token), [] as [u32; 0], "{level} {delay}");
-        }
-        assert_eq!(target.close().await, Closed::Clean, "{level}");
+async fn a_cancel_that_is_lost_on_the_way_is_said_again() {
+    for sh in SHELLS {
+        let shell = shell(sh).to_str().unwrap().to_owned();
+        let supervision = Supervision { grace: Duration::from_secs(60), shell, ..Supervision::default() };
+        let target = Supervised::new(Forgetful(LocalOpener::default()), supervision);
+        let (token, (scope, _events)) = (token(), scope());
+        let command = Command::foreign("deaf", format!("trap '' TERM; echo ready; sleep {token} & sleep {token}"));
+        let (sender, mut ready) = tokio::sync::watch::channel(false);
+        let mut listener = Ready(sender);
+        let cancel = async {
+            ready.wait_for(|ready| *ready).await.unwrap();
+            scope.cancel().ask(CancelReason::Interrupt);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            scope.cancel().harden();
+            Instant::now()
+        };
+        let (ended, asked) = tokio::join!(target.run(&scope, &command, &mut listener), cancel);
+        assert!(matches!(ended, Err(TargetError::Stopped(_))), "{sh}: {ended:?}");
+        assert!(asked.elapsed() < ROOM, "{sh}: {:?}", asked.elapsed());
+        assert_eq!(processes_with(&token), [] as [u32; 0], "{sh}");
+        assert_eq!(target.close().await, Closed::Clean, "{sh}");
     }
 }
 

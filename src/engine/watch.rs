@@ -91,7 +91,12 @@ pub async fn watch(
                 cpu = (now, Instant::now());
             }
         }
-        let look = Look { elapsed: watch.started.elapsed().saturating_sub(absent), quiet, idle: quiet.min(cpu.1.elapsed()), stretched };
+        let look = Look {
+            elapsed: watch.started.elapsed().saturating_sub(absent),
+            quiet,
+            idle: quiet.min(cpu.1.elapsed()),
+            stretched,
+        };
         let stop = |limit| Stop::TimedOut { operation: watch.operation.clone(), limit };
         match judge(look, watch.limit, watch.idle_limit) {
             Verdict::GoOn => {}

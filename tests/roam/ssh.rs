@@ -37,8 +37,12 @@ fn start(stage: &Stage, lease: &str, script: &str) -> Live {
 
 #[track_caller]
 fn printed_all(ran: &Ran, count: u32) {
-    let lines: Vec<_> =
-        ran.lines().into_iter().filter(|e| e["type"] == "line" && e["stream"] == "stdout").map(|e| e["text"].clone()).collect();
+    let lines: Vec<_> = ran
+        .lines()
+        .into_iter()
+        .filter(|e| e["type"] == "line" && e["stream"] == "stdout")
+        .map(|e| e["text"].clone())
+        .collect();
     let said: Vec<_> = lines.iter().filter_map(|text| text.as_str()?.parse::<u32>().ok()).collect();
     assert_eq!(said, (1..=count).collect::<Vec<_>>(), "every line once and in order\n{ran}");
 }

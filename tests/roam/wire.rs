@@ -41,7 +41,9 @@ impl Wire {
                 if all.refuses.load(Ordering::SeqCst) {
                     continue;
                 }
-                let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, all.to.load(Ordering::SeqCst))) else { continue };
+                let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, all.to.load(Ordering::SeqCst))) else {
+                    continue;
+                };
                 let line = Arc::new(Line { ends: [near, far], swallows: AtomicBool::new(false) });
                 for from in [0, 1] {
                     let _ = line.ends[from].set_nodelay(true);

@@ -235,7 +235,9 @@ fn record(words: &[String]) -> Said {
         (Some("at"), Some(count)) => count.parse().map_or(Said::Nothing, Said::At),
         (Some("seg"), None) => Said::Segment,
         (Some("over"), None) => Said::Over,
-        (Some("gone"), None) => Said::Gone("the host has ended it: the lease was over, or the host was restarted".into()),
+        (Some("gone"), None) => {
+            Said::Gone("the host has ended it: the lease was over, or the host was restarted".into())
+        }
         (Some("broken"), None) => Said::Gone("the host has lost count of what was sent to it".into()),
         _ => Said::Nothing,
     }

@@ -43,7 +43,11 @@ impl Drop for Count {
 pub fn bind(conduit: Conduit, end: &CancellationToken, count: &Arc<AtomicUsize>) -> Conduit {
     let Conduit { stdin, stdout, stderr } = conduit;
     Conduit {
-        stdin: Box::new(Mortal { stream: stdin, end: Box::pin(end.clone().cancelled_owned()), _count: Count::new(count) }),
+        stdin: Box::new(Mortal {
+            stream: stdin,
+            end: Box::pin(end.clone().cancelled_owned()),
+            _count: Count::new(count),
+        }),
         stdout: Box::new(Mortal {
             stream: stdout,
             end: Box::pin(end.clone().cancelled_owned()),

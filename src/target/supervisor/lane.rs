@@ -23,11 +23,11 @@ use crate::{
 /// How long a request may take that is answered at once.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// Between two requests to end a command: a shell (mksh) may sleep through the first, when it comes just before its wait.
-const AGAIN: Duration = Duration::from_millis(300);
-
 /// How long a listener may take for a chunk before the command that prints it is paused.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Until a host that was asked to end a command, and has not said that it did, is asked again: a shell may miss a signal.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// Linux takes no longer single argument than 128 KiB.
 const SCRIPT_MAX: usize = 120 << 10;
@@ -149,14 +149,14 @@ impl Lane {
         let mut stderr_open = true;
         let mut hard = false;
         let mut give_up = Instant::now();
-        let mut again = Instant::now();
+        let mut again = give_up;
         while end.is_none() || stderr_open {
             let event = tokio::select! {
                 biased;
                 why = scope.stopped(), if stop.is_none() => Step::Stop(why),
                 () = scope.cancel().hardened(), if stop.is_some() && !hard => Step::Harden,
                 () = tokio::time::sleep_until(give_up), if stop.is_some() => Step::GiveUp,
-                () = tokio::time::sleep_until(again), if stop.is_some() => Step::Again,
+                () = tokio::time::sleep_until(again), if stop.is_some() && end.is_none() => Step::Again,
                 piece = next_piece(&mut self.stdout, &mut self.stderr, end.is_none(), stderr_open) => Step::Piece(piece),
             };
             match event {
@@ -179,7 +179,7 @@ impl Lane {
                 }
                 Step::Again => {
                     again = Instant::now() + AGAIN;
-                    if let Err(error) = self.send("k\n").await {
+                    if let Err(error) = self.send(if hard { "K\n" } else { "k\n" }).await {
                         return Err(self.unconfirmed(scope, stop, group, error.to_string()));
                     }
                 }
