@@ -25,7 +25,7 @@ use net::{Cut, Net};
 use rbee::{
     scope::{CancelReason, EventReceiver},
     target::{
-        Captured, Closed, Command, Containment, Output, Target, TargetError,
+        Captured, Closed, Command, Containment, Output, Source, Target, TargetError,
         roam::{Dial, Roaming},
         supervisor::{Supervised, Supervision},
     },
@@ -379,6 +379,50 @@ async fn a_flood_is_carried_and_bounded() {
 
 fn folder_size(folder: &PathBuf) -> u64 {
     std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.metadata().map_or(0, |m| m.len())).sum()
+}
+
+/// Bytes that can be read again.
+struct Zeros(u64);
+
+#[async_trait]
+impl Source for Zeros {
+    fn size(&self) -> u64 {
+        self.0
+    }
+    async fn next(&mut self) -> std::io::Result<bytes::Bytes> {
+        let n = self.0.min(64 << 10);
+        self.0 -= n;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        Ok(bytes::Bytes::from(vec![0; n as usize]))
+    }
+    fn part(&self, _: u64, _: u64) -> Option<Box<dyn Source>> {
+        Some(Box::new(Self(40 << 20)))
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_was_cut_begins_again() {
+    for cut in [Cut::Reset, Cut::Held] {
+        let host = Host::new("dash", "subreaper group", Duration::from_secs(60)).await;
+        let (scope, _events) = scope();
+        let path = host.home.path().join("it's a part");
+        let net = host.net.clone();
+        let cutting = async {
+            eventually("the upload", ROOM, || std::fs::metadata(&path).is_ok_and(|m| m.len() > 1 << 20)).await;
+            net.cut(cut);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            net.mend();
+        };
+        let mut source = Zeros(40 << 20);
+        let (put, ()) = tokio::join!(host.target.put(&scope, path.to_str().unwrap(), &mut source), cutting);
+        put.unwrap();
+        net.release();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 40 << 20, "{cut:?}");
+        assert_eq!(host.target.close().await, Closed::Clean, "{cut:?}");
+        assert!(!path.exists());
+        host.is_gone().await;
+    }
 }
 
 #[tokio::test]

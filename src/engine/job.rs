@@ -167,7 +167,8 @@ async fn facts(scope: &Scope, run: &Run, target: &dyn Target) -> Result<Facts, F
 /// Runs the user's command; its status decides.
 async fn exec(scope: Scope, target: &dyn Target, script: &str) -> Result<Done, Failure> {
     let mut output = EventLines::new(&scope);
-    let result = target.run(&scope, &Command::foreign("command", script), &mut output).await;
+    let command = Command::foreign("command", script).last();
+    let result = target.run(&scope, &command, &mut output).await;
     output.finish().await;
     let exit = result?;
     say_containment(&scope, exit.containment);

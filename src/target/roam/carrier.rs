@@ -265,7 +265,10 @@ impl Inflow {
                     Err(_) => self.pending.clear(),
                 }
             }
-            let piece = records.next().await.map_err(|_| Trouble::Broken)?;
+            let piece = records.next().await.map_err(|error| match error.kind() {
+                io::ErrorKind::PermissionDenied => Trouble::Ended(error.to_string()),
+                _ => Trouble::Broken,
+            })?;
             heard();
             match piece {
                 Piece::Data(bytes) if begun => {

@@ -113,6 +113,23 @@ impl Opener for Roaming {
         Ok(conduit)
     }
 
+    async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
+        let way = self.link.up().await?;
+        tokio::select! {
+            opened = way.opener.open_spare(command) => {
+                Ok(opened?.map(|conduit| mortal::bind(conduit, &way.cut, &self.link.direct)))
+            }
+            () = way.cut.cancelled() => Err(TargetError::Lost("the connection was cut".into())),
+        }
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        match self.link.state() {
+            State::Up(way) => way.opener.round_trip(),
+            State::Away | State::Over(_) => None,
+        }
+    }
+
     async fn ping(&self) -> Result<(), TargetError> {
         let way = self.link.up().await?;
         tokio::select! {

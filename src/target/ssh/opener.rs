@@ -13,14 +13,14 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use russh::{
-    ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Disconnect,
+    Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Disconnect,
     client::{Handle, Msg},
 };
 use tokio::{
@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// Channels at a time: a server allows ten sessions and frees one a little late.
-const CHANNELS: usize = 5;
+const CHANNELS: usize = 9;
 /// How long a server that has no free session is asked again, and how often.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -51,6 +51,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 const BACKLOG: usize = 32 << 20;
 /// Silence after a program's end that ends its channel, though something of it still holds the output.
 const GRACE: Duration = Duration::from_secs(2);
+/// What a program's outputs say that was never started.
+const REFUSED: &str = "the host refused to run a command";
 /// How long the end of a connection is waited for.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -63,6 +65,8 @@ struct Inner {
     fate: Fate,
     channels: Arc<Semaphore>,
     room: Arc<Semaphore>,
+    /// The shortest time between asking for a channel and having it.
+    round_trip: Mutex<Option<Duration>>,
 }
 
 impl SshConnection {
@@ -72,6 +76,7 @@ impl SshConnection {
             fate,
             channels: Arc::new(Semaphore::new(CHANNELS)),
             room: Arc::new(Semaphore::new(BACKLOG)),
+            round_trip: Mutex::default(),
         }))
     }
 }
@@ -85,8 +90,12 @@ impl Inner {
         };
         let give_up = Instant::now() + BUSY_LIMIT;
         let channel = loop {
+            let asked = Instant::now();
             match self.handle.channel_open_session().await {
-                Ok(channel) => break channel,
+                Ok(channel) => {
+                    self.took(asked.elapsed());
+                    break channel;
+                }
                 Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed))
                     if Instant::now() < give_up =>
                 {
@@ -99,20 +108,33 @@ impl Inner {
                 Err(_) => return Err(self.lost().await),
             }
         };
-        let (mut read, write) = channel.split();
+        self.exec(channel, permit, command).await
+    }
+
+    /// As `open`, without waiting for anything but the server's answer.
+    async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
+        // One is left to whoever may need a lane meanwhile.
+        if self.channels.available_permits() < 2 {
+            return Ok(None);
+        }
+        let Ok(permit) = self.channels.clone().try_acquire_owned() else { return Ok(None) };
+        match self.handle.channel_open_session().await {
+            Ok(channel) => self.exec(channel, Some(permit), command).await.map(Some),
+            Err(russh::Error::ChannelOpenFailure(_)) => Ok(None),
+            Err(_) => Err(self.lost().await),
+        }
+    }
+
+    async fn exec(
+        &self,
+        channel: Channel<Msg>,
+        permit: Option<OwnedSemaphorePermit>,
+        command: &str,
+    ) -> Result<Conduit, TargetError> {
+        let (read, write) = channel.split();
+        // Its answer is awaited beside what is written meanwhile: that is a round trip less.
         if write.exec(true, command).await.is_err() {
             return Err(self.lost().await);
-        }
-        loop {
-            match read.wait().await {
-                Some(ChannelMsg::Success) => break,
-                Some(ChannelMsg::Failure | ChannelMsg::Close) => {
-                    let _ = write.close().await;
-                    return Err(TargetError::Host("the host refused to run a command".to_owned()));
-                }
-                Some(_) => {}
-                None => return Err(self.lost().await),
-            }
         }
         let (stdout, out) = pipe(self.room.clone());
         let (stderr, err) = pipe(self.room.clone());
@@ -128,6 +150,11 @@ impl Inner {
             Task { read, write: Arc::new(write), stdout, stderr, fate: self.fate.clone(), ended, _permit: permit };
         tokio::spawn(task.run(dropped));
         Ok(Conduit { stdin: Box::new(stdin), stdout: Box::new(out), stderr: Box::new(err) })
+    }
+
+    fn took(&self, time: Duration) {
+        let mut shortest = self.round_trip.lock().unwrap_or_else(PoisonError::into_inner);
+        *shortest = Some(shortest.map_or(time, |before| before.min(time)));
     }
 
     /// Waits a moment for the reason of a loss that was just noticed.
@@ -152,6 +179,19 @@ impl Opener for SshConnection {
     async fn lost(&self) -> TargetError {
         self.0.fate.over().await;
         self.0.fate.lost()
+    }
+
+    async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
+        let (inner, command) = (self.0.clone(), command.to_owned());
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(async move {
+            let _ = sender.send(inner.open_spare(&command).await);
+        });
+        receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        *self.0.round_trip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ping(&self) -> Result<(), TargetError> {
@@ -224,6 +264,12 @@ impl Task {
                     exited = exited.map(|_| Instant::now());
                 }
                 Some(ChannelMsg::ExitStatus { .. } | ChannelMsg::ExitSignal { .. }) => exited = Some(Instant::now()),
+                Some(ChannelMsg::Failure) => {
+                    let refused = || io::Error::new(io::ErrorKind::PermissionDenied, REFUSED);
+                    self.stdout.fail(refused());
+                    self.stderr.fail(refused());
+                    return self.close();
+                }
                 Some(ChannelMsg::Close) => return,
                 Some(_) => {}
                 None => {

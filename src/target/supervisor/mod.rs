@@ -16,20 +16,27 @@
 //! | `r … N`, `x … N` | run the N lines that follow; ours, or foreign code | `go PGID`, then `end STATUS HOW LEVEL LEFT…` and `eof` on stderr |
 //! | `k`, `K` | end the command: TERM, grace, KILL; without grace | the command's `end` |
 //! | `c N` | at the end, also run these lines | `ok` |
-//! | `g PID N` | this process belongs to the lane; the line is the file it writes | `ok` |
+//! | `g N` | a file is put: made here, with a box beside it in which those that write to it enter themselves | `ok`, `no WHY` |
+//! | `g 0` | it is written | `ok` |
+//! | `R … N`, `X … N` | as `r` and `x`, and then end the lane | as there, and `gone` |
 //! | end of file, `q`, `#NONCE` anywhere | end the lane | `gone TRASH LEFT…` |
 //!
 //! End of file, a failed write and silence all lead to `finish`: kill, clean, and only then speak. A file is put
-//! through a channel of its own whose process waits until the lane has taken it in (`g`); see [`put`].
+//! through channels of its own, whose processes enter themselves with the lane before they write; see [`put`].
 //!
 //! A [`Supervised`] target is a pool of lanes over one [`Opener`]: a command takes an idle lane or opens another.
 
+mod all;
+mod flow;
 mod lane;
 mod put;
+mod receiver;
 pub(super) mod records;
 pub(super) mod script;
+mod stripes;
 
 use std::{
+    convert::Infallible,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -45,6 +52,9 @@ use lane::Lane;
 
 /// How long a lane may take to say that it is clean, beyond the grace.
 const CONFIRM: Duration = Duration::from_secs(5);
+
+/// How often a cut upload begins again.
+const UPLOADS: usize = 20;
 
 /// How commands on one host are held and let go.
 #[derive(Debug, Clone)]
@@ -122,6 +132,7 @@ impl<O: Opener> Supervised<O> {
             lane::State::Idle => lock(&self.idle).push(lane),
             lane::State::Lost(why) => lock(&self.doubts).push(lane.left_alone(why.clone())),
             lane::State::Busy => lock(&self.spent).push(lane),
+            lane::State::Never => {}
         }
     }
 
@@ -160,7 +171,22 @@ impl<O: Opener> Target for Supervised<O> {
     async fn put(&self, scope: &Scope, path: &str, source: &mut dyn Source) -> Result<Option<Digest>, TargetError> {
         scope.check()?;
         let lane = self.lane(scope).await?;
-        let (lane, result) = put::put(lane, &*self.opener, scope, path, source).await;
+        let opener = &*self.opener;
+        let (mut lane, mut result) = put::put(lane, opener, scope, path, source).await;
+        for _ in 0..UPLOADS {
+            // What can go on without a connection takes a cut upload from the beginning, when there is one again.
+            let (true, Err(TargetError::Lost(_)), Some(mut held)) = (opener.lasts(), &result, lane.take()) else {
+                break;
+            };
+            let again = source.part(0, source.size());
+            if let (Some(mut again), Ok(())) = (again, put::clear(&mut held, opener, scope, path).await) {
+                scope.notice(Level::Info, "the upload that was cut begins again", None);
+                (lane, result) = put::put(held, opener, scope, path, &mut *again).await;
+            } else {
+                lane = Some(held);
+                break;
+            }
+        }
         if let Some(lane) = lane {
             self.keep(lane);
         }
@@ -192,15 +218,16 @@ impl<O: Opener> Target for Supervised<O> {
     async fn close(&self) -> Closed {
         let (idle, spent) = (std::mem::take(&mut *lock(&self.idle)), std::mem::take(&mut *lock(&self.spent)));
         self.opener.hurry();
-        let mut closing = tokio::task::JoinSet::new();
-        for lane in idle.into_iter().chain(spent) {
-            closing.spawn(lane.close());
-        }
-        while let Some(closed) = closing.join_next().await {
-            if let Err(why) = closed.unwrap_or_else(|error| Err(error.to_string())) {
-                lock(&self.doubts).push(why);
-            }
-        }
+        let closing = |lane: Lane| -> all::Step<'_, (), Infallible> {
+            Box::pin(async {
+                if let Err(why) = lane.close().await {
+                    lock(&self.doubts).push(why);
+                }
+                Ok(())
+            })
+        };
+        // One round trip for all of them.
+        let Ok(_) = all::all(idle.into_iter().chain(spent).map(closing).collect()).await;
         self.opener.close().await;
         match lock(&self.doubts).first() {
             None => Closed::Clean,
