@@ -208,6 +208,12 @@ pub struct RunFlags {
     #[arg(long, env = "RBEE_GRACE", value_name = "DUR", value_parser = parse_duration)]
     pub grace: Option<Duration>,
     /// How long a host goes on without word from here [default: 10s]
+    ///
+    /// With more than 30s, hosts go on while this machine is away (a cut, a closed lid): it connects again within the lease
+    /// and takes up output and status where they stopped. Output that waits is kept there in ~/.cache/rbee/roam, up to some
+    /// 256 MB a stream; then the command waits, too. Ctrl+C ends everything as ever, but if this program is killed, its
+    /// hosts cannot know that from an absence: they go on until the lease is over, and no other run can take them up.
+    /// (Where systemd-logind has KillUserProcesses=yes, a host ends everything when the connection is gone.)
     #[arg(long, env = "RBEE_LEASE", value_name = "DUR", value_parser = lease)]
     pub lease: Option<Duration>,
     /// For each connection, until the login [default: ssh_config's, else 10s]

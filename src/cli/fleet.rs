@@ -183,7 +183,7 @@ async fn carry_out(
 
     let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));
     let run = Run {
-        fleet: Arc::new(SshFleet::new(connector, &settings)),
+        fleet: Arc::new(SshFleet::new(connector, &settings, &asked.request)),
         catalog,
         request: match asked.request {
             Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },

@@ -7,7 +7,7 @@ use crate::{
     preflight,
     scope::Scope,
     target::{Closed, Command, Target, output::EventLines, supervisor::say_containment},
-    vocab::{EventKind, Facts, Host, HostReport, Level, Outcome, Phase, Reason},
+    vocab::{EventKind, Facts, Host, HostReport, Level, Outcome, Phase, Reason, text::human_duration},
 };
 
 /// What a host's job has to show when it went well.
@@ -83,7 +83,7 @@ pub async fn run(scope: &Scope, run: &Run, host: &Host, ticket: &Ticket) -> (Hos
         }
         report.reason = Some(Reason::Unconfirmed);
         report.hint.get_or_insert_with(|| {
-            format!("the host ends what is left by itself within {} s", run.settings.limits.lease.as_secs())
+            format!("the host ends what is left by itself within {}", human_duration(run.settings.limits.lease))
         });
     }
     (report, findings)

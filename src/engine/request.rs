@@ -37,6 +37,15 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it may change a host; what only asks leaves no trace there.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status => false,
+            Self::Install(request) => !request.dry_run,
+            Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+        }
+    }
+
     /// As in `rbee fleet VERB`.
     pub const fn verb(&self) -> &'static str {
         match self {

@@ -279,6 +279,24 @@ impl Sshd {
         }
     }
 
+    /// Ends every sshd of it, not what they run, and starts it again on the same port after a while.
+    pub fn restart(&mut self, pause: Duration) {
+        let sessions = self.descendants();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in sessions {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            if name.starts_with("sshd") {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        }
+        std::thread::sleep(pause);
+        let mut again = Command::new(SSHD);
+        again.arg("-D").arg("-f").arg(self.dir.join("sshd_config")).arg("-E").arg(self.dir.join("log"));
+        self.child = again.stdin(Stdio::null()).spawn().expect("sshd starts");
+        assert!(self.answers(), "sshd did not start again; it says:\n{}", self.log());
+    }
+
     /// Ends all of it; nobody answers on the port any more.
     pub fn stop(&mut self) {
         let sessions = self.descendants();

@@ -28,6 +28,7 @@ mod permits;
 mod pipe;
 mod proxy;
 mod revoked;
+mod roam;
 mod secrets;
 mod socket;
 mod survey;
@@ -44,6 +45,7 @@ use config::{ConfigError, Defaults, Hop, Resolved, SshConfig};
 use known_hosts::KnownHosts;
 pub use opener::SshConnection;
 use permits::Permits;
+pub use roam::Redial;
 pub use secrets::Password;
 use secrets::Secrets;
 use survey::Surveys;
@@ -52,7 +54,7 @@ pub use survey::{KeyState, ShownKey, Station, Survey};
 use super::TargetError;
 use crate::{
     scope::{Prompt, Scope},
-    vocab::{Host, Level, Reason, Settings},
+    vocab::{Host, Level, Limits, Reason, Settings},
 };
 
 /// Makes the connections of one run.
@@ -152,7 +154,8 @@ impl Connector {
             bastions: Bastions::default(),
             surveys: Surveys::default(),
             warnings: Mutex::default(),
-            lease: settings.limits.lease,
+            // That a host may go on for hours is no reason to believe for hours in a connection.
+            lease: settings.limits.lease.min(Limits::default().lease),
             banners: people.banners,
         }))
     }

@@ -268,6 +268,11 @@ impl Opener for SshConnection {
         receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
     }
 
+    async fn lost(&self) -> TargetError {
+        self.0.fate.over().await;
+        self.0.fate.lost()
+    }
+
     async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
         let (inner, command) = (self.0.clone(), command.to_owned());
         let (sender, receiver) = oneshot::channel();

@@ -53,23 +53,25 @@ tick() {
   trap 'finish lost' TERM
 }
 
-# Idle: waits for one request and prints it. "VERB … LINES", then as many lines.
+# Idle: waits for one request and prints it. "VERB … LINES", then as many lines. One that did not come whole fails.
 next() {
   while IFS= read -r q <&3; do
     case $q in
       b) kill -USR2 "$T" ;;
-      q) break ;;
+      q | "#$N") break ;;
       *' '*)
         printf '%s\n' "$q"
         n=${q##* }
-        while [ "$n" -gt 0 ] && IFS= read -r q <&3; do
+        while [ "$n" -gt 0 ]; do
+          IFS= read -r q <&3 && [ "$q" != "#$N" ] || return 1
           printf '%s\n' "$q"
           n=$((n - 1))
         done
-        return
+        return 0
         ;;
     esac
   done
+  return 1
 }
 
 # Busy: beats, cancel, cancel without grace, and the end of everything.
@@ -80,11 +82,14 @@ watch() {
       b) kill -USR2 "$T"; kill -0 "$$" || break ;;
       k) kill -USR1 "$$" ;;
       K) kill -HUP "$$" ;;
+      "#$N") break ;;
       z) kill -STOP "-$C" ;;
       Z) kill -CONT "-$C" ;;
     esac
   done
-  kill -TERM "$$" || kill -KILL "-$C"
+  # Again and again: a shell may sleep through what comes just before its wait.
+  while kill -TERM "$$"; do nap; done
+  kill -KILL "-$C"
 }
 
 # Sets `left` to the living processes that came from the command, by the strongest means in force.
@@ -312,7 +317,7 @@ tick
 say hello "$V" "$$"
 say hello >&4
 while :; do
-  q=$(next)
+  q=$(next) || break
   case $q in
     'c '*) clean="$clean$nl${q#*"$nl"}"; say ok ;;
     'g '*)
