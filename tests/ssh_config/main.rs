@@ -3,5 +3,6 @@
 
 mod generated;
 mod oracle;
+mod program;
 mod system;
 mod written;
