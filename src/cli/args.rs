@@ -287,7 +287,29 @@ pub struct SandboxPlace {
 #[derive(Debug, Subcommand)]
 pub enum InventoryCommand {
     /// Read it strictly and say what is wrong, all of it
-    Check,
+    Check {
+        /// Say how this host is reached, and which line of which file says so
+        #[arg(long, value_name = "HOST")]
+        explain: Option<String>,
+    },
+    /// Print an inventory that is made of something else
+    #[command(subcommand)]
+    Import(ImportCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// The hosts of an ssh_config
+    SshConfig {
+        /// With address, port, user and keys in the inventory; without a file, the names in ~/.ssh/config, which is still
+        /// asked for the rest
+        file: Option<PathBuf>,
+    },
+    /// The hosts and groups of an inventory of Ansible's
+    Ansible {
+        /// INI or YAML
+        file: PathBuf,
+    },
 }
 
 fn some_duration(text: &str) -> Result<Duration, String> {

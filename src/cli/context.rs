@@ -7,14 +7,13 @@ use std::{
 
 use super::{
     Complaint,
-    args::{Global, InstallFlags, InventoryCommand, RunFlags},
-    print, tell,
+    args::{Global, InstallFlags, RunFlags},
 };
 use crate::{
     catalog::{Catalog, CatalogSource},
     inventory::{self, Defaults, Intent, Inventory, Source},
     target::ssh::config::{SshConfig, Surroundings},
-    vocab::{ExitCode, Host, Limits, Settings, settings},
+    vocab::{Host, Limits, Settings, settings},
 };
 
 /// Files that were read, before any host is contacted.
@@ -66,27 +65,6 @@ pub fn catalog(global: &Global) -> Result<Catalog, Complaint> {
     Catalog::open(&sources).map_err(|error| Complaint::usage(error.to_string()))
 }
 
-/// `rbee inventory …`
-pub fn inventory(global: &Global, command: &InventoryCommand) -> Result<ExitCode, Complaint> {
-    let InventoryCommand::Check = command;
-    let home = home()?;
-    let source = source(global, &xdg("XDG_CONFIG_HOME", &home, ".config"));
-    match inventory::load(&source, &home) {
-        Ok(inventory) => {
-            let groups: Vec<_> = inventory.groups().collect();
-            print(&format!("{} hosts, groups: {}\n", inventory.hosts().len(), groups.join(", ")));
-            Ok(ExitCode::Ok)
-        }
-        Err(error) if !error.problems().is_empty() => {
-            for problem in error.problems() {
-                tell(&format!("{problem}\n"));
-            }
-            Ok(ExitCode::Usage)
-        }
-        Err(error) => Err(Complaint::usage(error.to_string())),
-    }
-}
-
 fn load_inventory(global: &Global, home: &Path, config_dir: &Path) -> Result<Inventory, Complaint> {
     inventory::load(&source(global, config_dir), home).map_err(|error| {
         let more = error.problems().len().saturating_sub(1);
@@ -99,7 +77,7 @@ fn load_inventory(global: &Global, home: &Path, config_dir: &Path) -> Result<Inv
     })
 }
 
-fn source(global: &Global, config_dir: &Path) -> Source {
+pub fn source(global: &Global, config_dir: &Path) -> Source {
     match &global.inventory {
         Some(path) => Source::Named(path.clone()),
         None => Source::Usual(vec!["inventory".into(), config_dir.join("inventory.toml")]),
@@ -119,13 +97,13 @@ fn limits(global: &Global, run: &RunFlags, install: &InstallFlags, defaults: &De
     }
 }
 
-fn home() -> Result<PathBuf, Complaint> {
+pub fn home() -> Result<PathBuf, Complaint> {
     let set = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     set.or_else(|| nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir))
         .ok_or_else(|| Complaint::usage("this user has no home folder; set HOME"))
 }
 
-fn user() -> String {
+pub fn user() -> String {
     match nix::unistd::User::from_uid(nix::unistd::geteuid()) {
         Ok(Some(user)) => user.name,
         _ => std::env::var("USER").unwrap_or_else(|_| "unknown".into()),
@@ -133,7 +111,7 @@ fn user() -> String {
 }
 
 /// A folder of ours below an XDG variable, which counts only when it is absolute.
-fn xdg(variable: &str, home: &Path, otherwise: &str) -> PathBuf {
+pub fn xdg(variable: &str, home: &Path, otherwise: &str) -> PathBuf {
     let set = std::env::var_os(variable).map(PathBuf::from).filter(|dir| dir.is_absolute());
     set.unwrap_or_else(|| home.join(otherwise)).join("rbee")
 }

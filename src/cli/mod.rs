@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod context;
 mod fleet;
+mod inventory;
 mod output;
 mod password;
 mod programs;
@@ -89,7 +90,7 @@ fn run() -> Result<ExitCode, Complaint> {
         }
         Command::Worker(command) => worker::run(&args.global, command),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
-        Command::Inventory(command) => context::inventory(&args.global, &command),
+        Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "rbee", &mut text);

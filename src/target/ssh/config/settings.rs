@@ -125,7 +125,9 @@ impl Settings {
     pub fn report(&self) -> Vec<Entry<'_>> {
         let mut entries = Vec::new();
         let mut add = |key: Key, value: String, origin: &Origin| {
-            entries.push(Entry { keyword: key.about().name, value, origin: origin.clone(), key });
+            let about = key.about();
+            let several = about.kind.is_lines();
+            entries.push(Entry { key, keyword: about.name, value, origin: origin.clone(), several });
         };
         for key in Key::all() {
             let about = key.about();
@@ -206,4 +208,6 @@ pub struct Entry<'a> {
     pub keyword: &'a str,
     pub value: String,
     pub origin: Origin,
+    /// The keyword may have any number of lines.
+    pub several: bool,
 }

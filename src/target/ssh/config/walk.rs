@@ -149,6 +149,8 @@ impl Walk<'_> {
         }
         let found = &mut self.settings.found;
         let new = |words: &[String]| Found { words: words.to_vec(), origin: origin.clone(), system };
+        let is_flag = |words: &[String]| matches!(words, [word] if word == "yes" || word == "no");
+        let flags = |slot: &[Found]| slot.first().is_some_and(|found| is_flag(&found.words));
         let proxied = !found[Key::ProxyCommand as usize].is_empty();
         let slot = &mut found[key as usize];
         match (key.about().kind, key) {
@@ -160,11 +162,8 @@ impl Walk<'_> {
                     slot.push(new(words));
                 }
             }
-            (Kind::Forward(_), _) => {
-                if !slot.iter().any(|known| known.words == words) {
-                    slot.push(new(words));
-                }
-            }
+            (Kind::Forward(_), _) if slot.iter().any(|known| known.words == words) => {}
+            (Kind::Forward(_), _) => slot.push(new(words)),
             (Kind::SendEnv, _) => {
                 for word in words {
                     match word.strip_prefix('-') {
@@ -176,11 +175,7 @@ impl Walk<'_> {
             (Kind::SetEnv, _) if slot.is_empty() => slot.extend(words.chunks(1).map(new)),
             (_, Key::StreamLocalBindMask) => *slot = vec![new(words)],
             // A path counts even after a yes.
-            (_, Key::ForwardAgent) if slot.first().is_some_and(|f| f.word() == "yes" || f.word() == "no") => {
-                if !matches!(words, [word] if word == "yes" || word == "no") {
-                    *slot = vec![new(words)];
-                }
-            }
+            (_, Key::ForwardAgent) if flags(slot) && !is_flag(words) => *slot = vec![new(words)],
             (_, Key::RekeyLimit) => match slot.first_mut() {
                 None => slot.push(new(words)),
                 // A time may come later than the size.
@@ -188,14 +183,10 @@ impl Walk<'_> {
                 Some(_) => {}
             },
             // A jump that comes first also settles that there is no command, and the other way round.
-            (_, Key::ProxyJump) if words == ["none"] => {
-                if slot.is_empty() {
-                    slot.push(new(words));
-                }
-            }
+            (_, Key::ProxyJump) if !slot.is_empty() || (proxied && words != ["none"]) => {}
             (_, Key::ProxyJump) => {
-                if slot.is_empty() && !proxied {
-                    slot.push(new(words));
+                slot.push(new(words));
+                if words != ["none"] {
                     found[Key::ProxyCommand as usize].push(new(&["none".to_owned()]));
                 }
             }

@@ -15,7 +15,8 @@ pub(in super::super) fn read(text: &str) -> Result<String, String> {
     if text.eq_ignore_ascii_case("none") {
         return Ok("none".to_owned());
     }
-    let text = text.split('#').next().unwrap_or_default().trim_end_matches([' ', '\t', '\r', '\n']);
+    // What stands behind a blank, ssh does not see.
+    let text = text.split('#').next().unwrap_or_default().split_ascii_whitespace().next().unwrap_or_default();
     let (before, last) = match text.rsplit_once(',') {
         Some((before, last)) => (Some(before), last),
         None => (None, text),
@@ -101,6 +102,7 @@ mod tests {
             ("b", "b"),
             ("NONE", "none"),
             ("me@a:22,b:23 # why", "me@a:22,b:23"),
+            ("a b,", "a"),
             ("10.0.0.1", "[10.0.0.1]"),
             ("u@[::1]:2", "u@[::1]:2"),
             ("ssh://u@h:5", "u@h:5"),
