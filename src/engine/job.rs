@@ -93,9 +93,13 @@ pub async fn run(scope: &Scope, run: &Run, host: &Host, ticket: &Ticket) -> (Hos
 async fn trust(scope: &Scope, run: &Run, host: &Host, propose: bool) -> (HostReport, Vec<Finding>) {
     let mut stations = Vec::new();
     let found = &mut stations;
-    let gathered = phase(scope, Phase::Connect, None, |scope| async move {
-        trust::gather(&scope, run, host, propose, found).await
-    });
+    let gathered =
+        phase(
+            scope,
+            Phase::Connect,
+            None,
+            |scope| async move { trust::gather(&scope, run, host, propose, found).await },
+        );
     let report = match gathered.await {
         Err(failure) => unreachable(host, failure),
         Ok(()) => HostReport { done: vec![trust::words(&stations)], ..HostReport::of(Outcome::Unchanged) },

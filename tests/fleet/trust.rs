@@ -153,7 +153,11 @@ fn a_person_is_shown_one_table_and_asked_once() {
 
     // Nothing is new: nothing is asked, the table is the answer.
     let (code, said, stdout) = at_a_terminal(stage.command("fleet trust -H all"), "");
-    assert_eq!((code, said.matches("[y/N]").count(), stdout.matches(" known\n").count()), (Some(0), 0, 6), "{said}\n{stdout}");
+    assert_eq!(
+        (code, said.matches("[y/N]").count(), stdout.matches(" known\n").count()),
+        (Some(0), 0, 6),
+        "{said}\n{stdout}"
+    );
 
     // The end of the input, and the end of patience, are no yes.
     fs::write(stage.lab.known_hosts(), "").unwrap();

@@ -236,7 +236,9 @@ impl Handler for Witness {
             PublicKeyOrCertificate::PublicKey { key, hash_alg } => {
                 PublicKeyOrCertificate::PublicKey { key: key.clone(), hash_alg: *hash_alg }
             }
-            PublicKeyOrCertificate::Certificate(certificate) => PublicKeyOrCertificate::Certificate(certificate.clone()),
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                PublicKeyOrCertificate::Certificate(certificate.clone())
+            }
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
         Ok(false)

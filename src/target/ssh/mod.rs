@@ -46,8 +46,8 @@ pub use opener::SshConnection;
 use permits::Permits;
 pub use secrets::Password;
 use secrets::Secrets;
-pub use survey::{KeyState, ShownKey, Station, Survey};
 use survey::Surveys;
+pub use survey::{KeyState, ShownKey, Station, Survey};
 
 use super::TargetError;
 use crate::{

@@ -13,10 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use russh::keys::{
-    HashAlg, PublicKey, PublicKeyOrCertificate,
-    ssh_key::public::KeyData,
-};
+use russh::keys::{HashAlg, PublicKey, PublicKeyOrCertificate, ssh_key::public::KeyData};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -120,11 +117,7 @@ pub(super) struct Surveys(Mutex<Vec<(Arc<Resolved>, Arc<Slot>)>>);
 type Slot = OnceCell<Survey>;
 
 /// Looks at a host and at all bastions before it, which come first. `propose` lets new bastions be passed.
-pub(super) async fn survey(
-    shared: &Shared,
-    resolved: &Arc<Resolved>,
-    propose: bool,
-) -> Survey {
+pub(super) async fn survey(shared: &Shared, resolved: &Arc<Resolved>, propose: bool) -> Survey {
     through(shared, resolved, propose, &[]).await
 }
 
