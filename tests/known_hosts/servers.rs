@@ -40,6 +40,7 @@ const SERVERS: &[(&str, &[&str], &[(&str, &str, &[&str])])] = &[
             ("rsa", "ca_rsa", &["-h", "-n", "127.0.0.1", "-t", "rsa-sha2-256", "-I", "by rsa"]),
         ],
     ),
+    ("head", &["ed", "rsa"], &[("ed", "ca", &["-h", "-n", "127.0.0.1", "-I", "ed25519 only"])]),
     ("half", &["ed", "rsa"], &[("rsa", "ca", &["-h", "-n", "127.0.0.1", "-I", "rsa only"])]),
 ];
 
