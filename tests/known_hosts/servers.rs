@@ -9,8 +9,11 @@ pub struct Servers {
     keys: tempfile::TempDir,
 }
 
-/// `(server, its keys, a certificate for some of them: key, authority, flags of ssh-keygen)`.
-const SERVERS: &[(&str, &[&str], &[(&str, &str, &[&str])])] = &[
+/// `(key, authority, flags of ssh-keygen)`.
+type Certificate = (&'static str, &'static str, &'static [&'static str]);
+
+/// `(server, its keys, certificates for some of them)`.
+const SERVERS: &[(&str, &[&str], &[Certificate])] = &[
     ("plain", &["ed", "ecdsa", "rsa"], &[]),
     ("rsa", &["rsa"], &[]),
     (
