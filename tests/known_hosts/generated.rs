@@ -37,7 +37,7 @@ const KEYS: &[&str] = &[
 ];
 const MARKERS: &[&str] =
     &["", "", "", "", "@cert-authority ", "@cert-authority\t", "@revoked ", "@revoked\t", "# ", "\t"];
-const SERVERS: &[&str] = &["plain", "rsa", "certified", "odd", "strange", "half"];
+const SERVERS: &[&str] = &["head", "plain", "rsa", "certified", "odd", "strange", "half"];
 const POLICIES: &[&str] = &["yes", "ask", "accept-new", "accept-new", "no"];
 const OPTIONS: &[&str] = &["", "", "", "HostKeyAlias {host}", "HostKeyAlias elsewhere", "HashKnownHosts yes"];
 

@@ -9,8 +9,11 @@ pub struct Servers {
     keys: tempfile::TempDir,
 }
 
-/// `(server, its keys, a certificate for some of them: key, authority, flags of ssh-keygen)`.
-const SERVERS: &[(&str, &[&str], &[(&str, &str, &[&str])])] = &[
+/// `(key, authority, flags of ssh-keygen)`.
+type Certificate = (&'static str, &'static str, &'static [&'static str]);
+
+/// `(server, its keys, certificates for some of them)`.
+const SERVERS: &[(&str, &[&str], &[Certificate])] = &[
     ("plain", &["ed", "ecdsa", "rsa"], &[]),
     ("rsa", &["rsa"], &[]),
     (
@@ -40,6 +43,7 @@ const SERVERS: &[(&str, &[&str], &[(&str, &str, &[&str])])] = &[
             ("rsa", "ca_rsa", &["-h", "-n", "127.0.0.1", "-t", "rsa-sha2-256", "-I", "by rsa"]),
         ],
     ),
+    ("head", &["ed", "rsa"], &[("ed", "ca", &["-h", "-n", "127.0.0.1", "-I", "ed25519 only"])]),
     ("half", &["ed", "rsa"], &[("rsa", "ca", &["-h", "-n", "127.0.0.1", "-I", "rsa only"])]),
 ];
 

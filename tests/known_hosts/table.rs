@@ -57,6 +57,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("a certificate, but only a key is known", "certified", "{host} {ed}"),
     ("a certificate, but only another kind is known", "certified", "{host} {rsa}"),
     ("a certificate of another kind than the known one", "half", "{host} {ed}"),
+    ("a certificate of a kind before the known one", "head", "{host} {rsa}"),
     ("a certificate of a kind that comes last", "half", "@cert-authority * {ca}"),
     ("an authority as if it were the host", "certified", "{host} {ca}"),
     ("an authority in a certificate's clothes", "certified", "@cert-authority * {ed_cert}"),
@@ -65,15 +66,17 @@ const FILES: &[(&str, &str, &str)] = &[
     ("a certificate for users, and its key", "strange", "@cert-authority * {ca}\n{host} {ed}"),
 ];
 
-const POLICIES: [&str; 4] = ["yes", "ask", "accept-new", "no"];
+const POLICIES: [&str; 4] = ["yes", "accept-new", "no", "ask"];
+/// To ask is the same as to refuse where nobody can be asked: that is tried for some only.
+const ASKED: usize = 16;
 
 pub fn situations(servers: &Servers) -> Vec<Situation> {
     let mut all = Vec::new();
-    for (what, server, text) in FILES {
+    for (index, (what, server, text)) in FILES.iter().enumerate() {
         let text = text.replace("{long}", &"x".repeat(100_000));
         // What is not at the end of a line would be glued to what is written after it; that is not what is tried here.
         let text = if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" };
-        for policy in POLICIES {
+        for policy in &POLICIES[..if index < ASKED { 4 } else { 3 }] {
             let situation = Situation::new(format!("{what} ({policy})"), server, text.clone());
             all.push(situation.option(format!("StrictHostKeyChecking {policy}")));
         }

@@ -43,7 +43,7 @@ enum Reached {
     /// The server hung up while a person was asked, whose answer is known now.
     Asked,
     /// The host has shown its key, or none of these kinds.
-    Seen(Option<PublicKeyOrCertificate>),
+    Seen(Option<Box<PublicKeyOrCertificate>>),
 }
 
 /// What a connection is made for.
@@ -76,7 +76,7 @@ pub(super) async fn look(
     kinds: HostAlgorithms,
 ) -> Result<Option<PublicKeyOrCertificate>, TargetError> {
     match establish(shared, resolved, &[], &Errand::Look(kinds)).await? {
-        Reached::Seen(key) => Ok(key),
+        Reached::Seen(key) => Ok(key.map(|key| *key)),
         Reached::Connected(_) | Reached::Asked => Ok(None),
     }
 }
@@ -174,7 +174,7 @@ async fn enter(
         Errand::Look(kinds) => {
             let config = Arc::new(configure(resolved, kinds.clone(), shared.beat())?);
             match budget.spend(witness(config, stream)).await {
-                Some(Ok(seen)) => Ok(Reached::Seen(seen)),
+                Some(Ok(seen)) => Ok(Reached::Seen(seen.map(Box::new))),
                 Some(Err(error)) => Err(unfinished(resolved, &peer, &error, &fate)),
                 None => Err(budget.too_late(&peer.text).into()),
             }

@@ -137,7 +137,7 @@ fn through<'a>(
             && hop != *resolved
             && !trail.contains(&hop)
         {
-            let trail = [trail, &[resolved.clone()]].concat();
+            let trail = [trail, std::slice::from_ref(resolved)].concat();
             let slot = shared.surveys.slot(&hop);
             let seen = slot.get_or_init(|| async { through(shared, &hop, propose, &trail).await }).await;
             if seen.failed.is_some() {

@@ -128,7 +128,7 @@ fn a_new_file_is_private_an_old_one_keeps_its_mode_and_no_line_is_mixed() {
         }
     });
     for id in 0..20 {
-        assert_eq!(store.entries(&[file.clone()], &format!("host{id}")).len(), 1);
+        assert_eq!(store.entries(std::slice::from_ref(&file), &format!("host{id}")).len(), 1);
     }
 }
 
