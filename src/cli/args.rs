@@ -105,6 +105,14 @@ pub enum FleetCommand {
     Hosts,
     /// Say who is there, and how far
     Ping(RunFlags),
+    /// Make hosts known: show all their keys, ask once, write them down
+    Trust {
+        /// Take keys of new hosts as they are; a changed one is refused even then
+        #[arg(long, env = "RBEE_ACCEPT_NEW")]
+        accept_new: bool,
+        #[command(flatten)]
+        run: RunFlags,
+    },
     /// Gather facts and judge them
     Check {
         #[command(flatten)]

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     catalog::{Catalog, CatalogSource},
     inventory::{self, Defaults, Intent, Inventory, Source},
-    target::ssh::config::SshConfig,
+    target::ssh::config::{SshConfig, Surroundings},
     vocab::{ExitCode, Host, Limits, Settings, settings},
 };
 
@@ -29,7 +29,8 @@ impl Context {
         let home = home()?;
         let config_dir = xdg("XDG_CONFIG_HOME", &home, ".config");
         let inventory = load_inventory(global, &home, &config_dir)?;
-        let ssh = SshConfig::load(global.ssh_config.as_deref(), &home)
+        let around = Surroundings::new(&home).with_env(std::env::vars_os());
+        let ssh = SshConfig::load_in(global.ssh_config.as_deref(), around)
             .map_err(|error| Complaint::usage(error.to_string()))?;
         let limits = limits(global, run, install, inventory.defaults());
         let settings = Settings {

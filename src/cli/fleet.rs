@@ -14,7 +14,7 @@ use super::{
     output::{self, Kind},
     password, print, programs, signals,
     table::table,
-    tell,
+    tell, trust,
 };
 use crate::{
     catalog::Catalog,
@@ -35,6 +35,8 @@ struct Asked {
     install: InstallFlags,
     /// `plan --exit-code`.
     changes_exit: bool,
+    /// `trust --accept-new`.
+    accept_new: bool,
 }
 
 pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
@@ -57,12 +59,17 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
         run,
         install: InstallFlags::default(),
         changes_exit: false,
+        accept_new: false,
     };
     let change = |request, run| Asked { kind: Kind::Run(Lines::Talk), intent: Intent::Change, ..query(request, run) };
     let worker_id = |id: &str| WorkerId::new(id).map_err(|error| Complaint::usage(error.to_string()));
     Ok(match command {
         FleetCommand::Hosts => unreachable!("answered without contacting anyone"),
         FleetCommand::Ping(run) => query(Request::Ping, run),
+        // Whoever asks nobody and accepts nothing looks no further than what is known.
+        FleetCommand::Trust { accept_new, run } => {
+            Asked { accept_new, ..query(Request::Trust { propose: accept_new }, run) }
+        }
         FleetCommand::Status(run) => query(Request::Status, run),
         FleetCommand::Check { install, run } => {
             let request = Request::Check(install_request(global, &install, false).await?);
@@ -164,7 +171,7 @@ async fn carry_out(
     let output::Readers { readers, prompt } =
         output::readers(global, &asked.run, asked.kind, settings.color, logs.as_deref(), settings.interactive);
     let password = password::of_login(&asked.run, prompt.as_ref()).await?;
-    let people = People { prompt, password, banners: global.verbose > 0 };
+    let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
     let connector = Connector::with_people(&settings, ssh, people);
     for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
         connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
@@ -178,7 +185,10 @@ async fn carry_out(
     let run = Run {
         fleet: Arc::new(SshFleet::new(connector, &settings)),
         catalog,
-        request: asked.request,
+        request: match asked.request {
+            Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
+            request => request,
+        },
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
@@ -186,7 +196,9 @@ async fn carry_out(
         settings,
     };
     let run = Arc::new(run);
-    let conclusion = dispatch(&scope, run.clone(), &hosts).await;
+    let mut conclusion = dispatch(&scope, run.clone(), &hosts).await;
+    let shown = matches!(run.request, Request::Trust { .. })
+        && trust::ceremony(&scope, &run, prompt.as_ref(), asked.accept_new, &mut conclusion).await;
     listener.abort();
     let _ = listener.await;
     if let Some(timer) = timer {
@@ -200,7 +212,7 @@ async fn carry_out(
         tell(&format!("rbee: {error}\n"));
     }
     if asked.kind == Kind::Query {
-        answer::show(global, run.request.verb(), &conclusion);
+        answer::show(global, run.request.verb(), &conclusion, shown);
     }
     Ok(exit(&conclusion, asked.changes_exit))
 }

@@ -13,6 +13,7 @@ mod sandbox;
 mod signals;
 mod table;
 mod terminal;
+mod trust;
 mod worker;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! A started program's three streams, wherever it was started.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -19,11 +21,26 @@ pub struct Conduit {
 pub trait Opener: Send + Sync + 'static {
     /// Starts `command` as the user's login shell would run it.
     ///
-    /// Waits for a free channel if the machine allows only so many. Not bound to a scope: callers race it.
+    /// Waits for a free channel if the machine allows only so many, not for the program: a machine that refuses to run
+    /// it lets both outputs fail with [`std::io::ErrorKind::PermissionDenied`]. Not bound to a scope: callers race it.
     ///
     /// # Errors
     /// [`TargetError::Lost`] when the connection is gone, [`TargetError::Host`] when the machine refuses.
     async fn open(&self, command: &str) -> Result<Conduit, TargetError>;
+
+    /// As [`Opener::open`], but gives `None` where the machine has no channel to spare, at once.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
+        let _ = command;
+        Ok(None)
+    }
+
+    /// The shortest round trip seen so far, where there is a wire at all.
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
 
     /// Goes there and back once, behind everything that was sent before; a measure of what is queued.
     ///

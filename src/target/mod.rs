@@ -66,6 +66,8 @@ pub struct Command {
     pub trust: Trust,
     /// Shown in events and errors: "probe", "build".
     pub label: String,
+    /// Nothing is run after it on this target, so its end may be that of what held it: a round trip less.
+    pub last: bool,
 }
 
 /// Whose code it is: decides how hard its remains are looked for.
@@ -80,12 +82,20 @@ pub enum Trust {
 impl Command {
     /// A short step of our own.
     pub fn own(label: impl Into<String>, script: impl Into<String>) -> Self {
-        Self { script: script.into(), trust: Trust::Own, label: label.into() }
+        Self { script: script.into(), trust: Trust::Own, label: label.into(), last: false }
     }
 
     /// Somebody else's code.
     pub fn foreign(label: impl Into<String>, script: impl Into<String>) -> Self {
-        Self { script: script.into(), trust: Trust::Foreign, label: label.into() }
+        Self { script: script.into(), trust: Trust::Foreign, label: label.into(), last: false }
+    }
+}
+
+impl Command {
+    /// The same, as the last one on its target.
+    #[must_use]
+    pub fn last(self) -> Self {
+        Self { last: true, ..self }
     }
 }
 
@@ -141,6 +151,11 @@ pub trait Source: Send {
     /// # Errors
     /// Reading failed; the text says of what.
     async fn next(&mut self) -> std::io::Result<bytes::Bytes>;
+    /// The `len` bytes from `from` on, to be read beside others; `None` where they can only be read in a row.
+    fn part(&self, from: u64, len: u64) -> Option<Box<dyn Source>> {
+        let _ = (from, len);
+        None
+    }
 }
 
 /// Why a target could not do as asked.

@@ -7,7 +7,7 @@ use rbee::{
     target::ssh::{Connector, SshConnection},
 };
 
-use crate::{connector, output, sshd::Lab, support};
+use crate::{configure, connector, output, sshd::Lab, support};
 
 const CROWD: usize = 64;
 
@@ -18,7 +18,7 @@ fn crowd(lab: &Lab, over: &[&str], more: &str) {
         let port = lab.sshd(over[i % over.len()]).port;
         writeln!(text, "Host h{i}\n  HostName 127.0.0.1\n  Port {port}\n{more}").unwrap();
     }
-    lab.write_config(&text);
+    configure(lab, &text);
 }
 
 /// Connects to all at once and runs a command on each; the connections are open at the same time at the end.

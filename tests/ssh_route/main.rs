@@ -25,6 +25,11 @@ use rbee::{
 use sshd::Lab;
 use tokio::io::AsyncReadExt;
 
+/// Writes the ssh_config; `ssh` itself takes its home from the user database, so its key is named.
+fn configure(lab: &Lab, first: &str) {
+    lab.write_config(&format!("{first}\nHost *\n  IdentityFile {}\n", lab.identity().display()));
+}
+
 fn connector(lab: &Lab) -> Connector {
     Connector::new(&lab.settings(), lab.config())
 }
@@ -58,8 +63,7 @@ fn ssh(lab: &Lab, arguments: &[&str]) -> Output {
     Command::new("timeout")
         .args(["60", "ssh", "-F"])
         .arg(lab.ssh_config())
-        .args(["-o", "BatchMode=yes", "-i"])
-        .arg(lab.identity())
+        .args(["-o", "BatchMode=yes"])
         .args(arguments)
         .env_remove("SSH_AUTH_SOCK")
         .stdin(Stdio::null())

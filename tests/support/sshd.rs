@@ -190,11 +190,12 @@ impl Sshd {
         for _ in 0..10 {
             let port = free_port();
             let config = format!(
-                "ListenAddress 127.0.0.1\nPort {port}\n{host_key}AuthorizedKeysFile {}\nSetEnv {set}\nUsePAM no\n\
+                "{}\nListenAddress 127.0.0.1\nPort {port}\n{host_key}AuthorizedKeysFile {}\nSetEnv {set}\nUsePAM no\n\
                  StrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-                 PermitRootLogin prohibit-password\nPermitUserRC no\nUseDNS no\nLogLevel VERBOSE\n{}\n",
-                keys.display(),
-                extra.join("\n")
+                 PermitRootLogin prohibit-password\nPermitUserRC no\nUseDNS no\nLogLevel VERBOSE\n",
+                // First, because sshd takes the first of several values.
+                extra.join("\n"),
+                keys.display()
             );
             fs::write(dir.join("sshd_config"), config).expect("the sshd_config");
             let child = Command::new(SSHD)

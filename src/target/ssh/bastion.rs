@@ -101,7 +101,8 @@ impl Bastions {
     }
 }
 
-fn of_bastion(name: &str, error: TargetError) -> TargetError {
+/// An error on the way to a bastion, with the bastion named.
+pub(super) fn of_bastion(name: &str, error: TargetError) -> TargetError {
     match error {
         // Named by a bastion further on already.
         TargetError::Connect { reason, text, hint } if text.starts_with("bastion ") => {

@@ -8,11 +8,14 @@ use std::{
 };
 
 use russh::{
-    Channel, ChannelId, ChannelOpenFailure,
-    client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session},
+    AlgorithmKind, Channel, ChannelId, ChannelOpenFailure,
+    client::{ChannelOpenHandle, Config, DisconnectReason, Handler, Msg, Session},
     keys::PublicKeyOrCertificate,
 };
-use tokio::sync::Notify;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::host_key::{Accepted, HostKeyCheck};
@@ -219,5 +222,44 @@ pub(super) fn plainly(error: &russh::Error) -> String {
         }
         russh::Error::Disconnect | russh::Error::HUP => "the host closed it".to_owned(),
         other => text::plain_line(&other.to_string()),
+    }
+}
+
+/// Only looks at the key that a host shows.
+struct Witness(Arc<Mutex<Option<PublicKeyOrCertificate>>>);
+
+impl Handler for Witness {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let seen = match shown {
+            PublicKeyOrCertificate::PublicKey { key, hash_alg } => {
+                PublicKeyOrCertificate::PublicKey { key: key.clone(), hash_alg: *hash_alg }
+            }
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                PublicKeyOrCertificate::Certificate(certificate.clone())
+            }
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        Ok(false)
+    }
+}
+
+/// The key that a host proves to have, of the kinds in `config`; none if it has none of them.
+///
+/// # Errors
+/// The handshake did not come that far.
+pub(super) async fn witness(
+    config: Arc<Config>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Option<PublicKeyOrCertificate>, russh::Error> {
+    let seen = Arc::<Mutex<_>>::default();
+    let done = russh::client::connect_stream(config, stream, Witness(seen.clone())).await.map(drop);
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (seen, done) {
+        (Some(key), _) => Ok(Some(key)),
+        (None, Err(russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. })) => Ok(None),
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Err(russh::Error::Disconnect),
     }
 }

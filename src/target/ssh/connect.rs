@@ -9,17 +9,18 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use rand::Rng;
-use russh::client;
+use russh::{client, keys::PublicKeyOrCertificate};
 
 use super::{
     Shared,
     auth::{self, Login},
-    bastion::Bastion,
+    bastion::{Bastion, of_bastion},
     budget::Budget,
-    client::{Client, Fate},
-    config::{Hop, Method, Resolved, Route},
+    client::{Client, Fate, witness},
+    config::{Method, Resolved, Route},
     dial::{Dialed, Failure, dial},
     handshake::{configure, unfinished},
+    host_algorithms::HostAlgorithms,
     host_key::HostKeyCheck,
     opener::SshConnection,
 };
@@ -41,6 +42,15 @@ enum Reached {
     Connected(SshConnection),
     /// The server hung up while a person was asked, whose answer is known now.
     Asked,
+    /// The host has shown its key, or none of these kinds.
+    Seen(Option<PublicKeyOrCertificate>),
+}
+
+/// What a connection is made for.
+enum Errand {
+    LogIn,
+    /// To see a host key of one of these kinds, whoever's it is.
+    Look(HostAlgorithms),
 }
 
 /// Connects and logs in. Its bastions get their own time, and so does a person who types a passphrase.
@@ -56,15 +66,19 @@ pub(super) async fn connect(shared: &Arc<Shared>, resolved: &Arc<Resolved>) -> R
     })))
 }
 
-/// Opens the way to a host and goes no further: its bastions are logged in to, the host itself is not spoken to.
+/// Asks a host for a key of one of these kinds and goes no further: its bastions are logged in to, the host is not.
 ///
 /// # Errors
 /// As [`connect`].
-#[allow(dead_code, reason = "for those who only want to see a host's keys")]
-pub(super) async fn open_way(shared: &Shared, resolved: &Arc<Resolved>) -> Result<Dialed, TargetError> {
-    let bastion = bastion(shared, resolved, &[]).await?;
-    let mut budget = Budget::of(resolved);
-    dial(shared, resolved, bastion.as_ref(), &mut budget).await.map_err(|failure| failure.error)
+pub(super) async fn look(
+    shared: &Shared,
+    resolved: &Arc<Resolved>,
+    kinds: HostAlgorithms,
+) -> Result<Option<PublicKeyOrCertificate>, TargetError> {
+    match establish(shared, resolved, &[], &Errand::Look(kinds)).await? {
+        Reached::Seen(key) => Ok(key),
+        Reached::Connected(_) | Reached::Asked => Ok(None),
+    }
 }
 
 /// Connects; `trail` are those who are reached through this one.
@@ -76,7 +90,7 @@ fn through<'a>(
     Box::pin(async move {
         // Each round got an answer out of a person, who was slower than the server.
         for _ in 0..ROUNDS {
-            if let Reached::Connected(connection) = establish(shared, resolved, trail).await? {
+            if let Reached::Connected(connection) = establish(shared, resolved, trail, &Errand::LogIn).await? {
                 if !trail.is_empty() {
                     shared.warn(connection.warnings());
                 }
@@ -96,8 +110,8 @@ async fn bastion(
 ) -> Result<Option<Bastion>, TargetError> {
     let Route::Jump(hops) = &resolved.route else { return Ok(None) };
     let Some((last, before)) = hops.split_last() else { return Ok(None) };
-    let hop = resolve_hop(shared, last, before)
-        .map_err(|what| TargetError::connect(Reason::Connect, format!("bastion {}: {what}", last.host)))?;
+    // One that has others before it is reached through those, whatever the files say.
+    let hop = shared.resolve_hop(last, before).await.map_err(|error| of_bastion(&last.host, error))?;
     let trail = [trail, &[resolved.clone()]].concat();
     if let Some(start) = trail.iter().position(|passed| *passed == hop) {
         let circle: Vec<&str> = trail[start..].iter().chain([&hop]).map(|passed| passed.name.as_str()).collect();
@@ -114,22 +128,18 @@ async fn bastion(
     shared.bastions.session(&hop, through(shared, &hop, &trail)).await.map(Some)
 }
 
-/// Looks a hop up by its name. One that has others before it is reached through those, whatever the files say.
-fn resolve_hop(shared: &Shared, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolved>, String> {
-    let mut resolved = shared.resolve_hop(hop)?;
-    if !before.is_empty() {
-        resolved.route = Route::Jump(before.to_vec());
-    }
-    Ok(Arc::new(resolved))
-}
-
-async fn establish(shared: &Shared, resolved: &Arc<Resolved>, trail: &[Arc<Resolved>]) -> Result<Reached, TargetError> {
+async fn establish(
+    shared: &Shared,
+    resolved: &Arc<Resolved>,
+    trail: &[Arc<Resolved>],
+    errand: &Errand,
+) -> Result<Reached, TargetError> {
     let mut budget = Budget::of(resolved);
     let mut pause = PAUSE;
     loop {
         let bastion = bastion(shared, resolved, trail).await?;
         let tried = match dial(shared, resolved, bastion.as_ref(), &mut budget).await {
-            Ok(dialed) => enter(shared, resolved, dialed, &mut budget).await,
+            Ok(dialed) => enter(shared, resolved, errand, dialed, &mut budget).await,
             Err(failure) => Err(failure),
         };
         let failure = match tried {
@@ -150,6 +160,7 @@ async fn establish(shared: &Shared, resolved: &Arc<Resolved>, trail: &[Arc<Resol
 async fn enter(
     shared: &Shared,
     resolved: &Arc<Resolved>,
+    errand: &Errand,
     dialed: Dialed,
     budget: &mut Budget,
 ) -> Result<Reached, Failure> {
@@ -159,22 +170,32 @@ async fn enter(
     let config = Arc::new(configure(resolved, check.algorithms(), shared.beat())?);
     let fate = Fate::default();
     let client = Client::new(check, fate.clone());
-    let entered = match budget.spend(client::connect_stream(config, stream, client)).await {
-        None => Err(budget.too_late(&peer.text).into()),
-        Some(Err(error)) => Err(unfinished(resolved, &peer, &error, &fate)),
-        // Spends from the budget itself: a person who is asked may take their time.
-        Some(Ok(mut handle)) => {
-            // A host that nobody vouches for learns no password.
-            let only_keys = || Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() };
-            let careful = fate.doubtful().then(only_keys);
-            let as_whom = careful.as_ref().unwrap_or(resolved);
-            match auth::login(&mut handle, &fate, as_whom, &shared.secrets, budget).await {
-                Ok(Login::Done) => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
-                Ok(Login::Again) => Ok(Reached::Asked),
-                Ok(Login::Late) => Err(budget.too_late(&peer.text).into()),
-                Err(error) => Err(error.into()),
+    let entered = match errand {
+        Errand::Look(kinds) => {
+            let config = Arc::new(configure(resolved, kinds.clone(), shared.beat())?);
+            match budget.spend(witness(config, stream)).await {
+                Some(Ok(seen)) => Ok(Reached::Seen(seen)),
+                Some(Err(error)) => Err(unfinished(resolved, &peer, &error, &fate)),
+                None => Err(budget.too_late(&peer.text).into()),
             }
         }
+        Errand::LogIn => match budget.spend(client::connect_stream(config, stream, client)).await {
+            None => Err(budget.too_late(&peer.text).into()),
+            Some(Err(error)) => Err(unfinished(resolved, &peer, &error, &fate)),
+            // Spends from the budget itself: a person who is asked may take their time.
+            Some(Ok(mut handle)) => {
+                // A host that nobody vouches for learns no password.
+                let only_keys = || Resolved { methods: vec![Method::PublicKey], ..(**resolved).clone() };
+                let careful = fate.doubtful().then(only_keys);
+                let as_whom = careful.as_ref().unwrap_or(resolved);
+                match auth::login(&mut handle, &fate, as_whom, &shared.secrets, budget).await {
+                    Ok(Login::Done) => Ok(Reached::Connected(SshConnection::new(handle, fate.clone(), &resolved.env))),
+                    Ok(Login::Again) => Ok(Reached::Asked),
+                    Ok(Login::Late) => Err(budget.too_late(&peer.text).into()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        },
     };
     match (entered, words) {
         (Err(failure), Some(words)) => Err(blame(failure, words.last().await)),

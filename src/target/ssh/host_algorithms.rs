@@ -43,10 +43,25 @@ pub(super) struct HostAlgorithms {
     pub plain: Vec<Algorithm>,
 }
 
+/// All kinds that may be asked for, as they were chosen.
+fn list(chosen: Option<&AlgorithmList>) -> Vec<&'static str> {
+    let all = [&STANDARD[..], &MORE].concat();
+    chosen.map_or_else(|| STANDARD.to_vec(), |chosen| chosen.over(&STANDARD, &all))
+}
+
+/// All kinds that may be asked for, whatever is known.
+pub(super) fn kinds(chosen: Option<&AlgorithmList>) -> HostAlgorithms {
+    let (certificates, plain): (Vec<_>, Vec<_>) =
+        list(chosen).into_iter().partition(|name| kind_of(name).is_some_and(|(_, certificate)| certificate));
+    HostAlgorithms {
+        certificates: certificates.into_iter().flat_map(Algorithm::new_certificate).collect(),
+        plain: plain.into_iter().flat_map(Algorithm::new).collect(),
+    }
+}
+
 /// The order for a host whose name has these `entries`.
 pub(super) fn wanted(chosen: Option<&AlgorithmList>, entries: &[Entry]) -> HostAlgorithms {
-    let all = [&STANDARD[..], &MORE].concat();
-    let list = chosen.map_or_else(|| STANDARD.to_vec(), |chosen| chosen.over(&STANDARD, &all));
+    let list = list(chosen);
     let ordered = match chosen {
         Some(AlgorithmList::Exactly(_) | AlgorithmList::First(_)) => list,
         None | Some(AlgorithmList::Append(_) | AlgorithmList::Remove(_)) => by_knowledge(list, entries),

@@ -318,6 +318,12 @@ impl HostKeyCheck {
         }
     }
 
+    /// Whether the files name anybody who may sign this host's certificates.
+    pub(super) fn has_authority(&self) -> bool {
+        let of = |name: &str| self.known.entries(&self.files, name).iter().any(|e| e.marker == Marker::Authority);
+        of(&self.name) || self.bare().is_some_and(|bare| of(&bare))
+    }
+
     /// Where the authority stands whose certificate does for this host.
     pub(super) fn vouched(&self, certificate: &Certificate) -> Option<Place> {
         let key = certificate.public_key();

@@ -30,6 +30,7 @@ mod proxy;
 mod revoked;
 mod secrets;
 mod socket;
+mod survey;
 mod tunnel;
 
 use std::{
@@ -45,11 +46,13 @@ pub use opener::SshConnection;
 use permits::Permits;
 pub use secrets::Password;
 use secrets::Secrets;
+use survey::Surveys;
+pub use survey::{KeyState, ShownKey, Station, Survey};
 
 use super::TargetError;
 use crate::{
     scope::{Prompt, Scope},
-    vocab::{Host, HostName, Level, Reason, Route, Settings, host::SshRoute},
+    vocab::{Host, Level, Reason, Settings},
 };
 
 /// Makes the connections of one run.
@@ -57,14 +60,15 @@ pub struct Connector(Arc<Shared>);
 
 /// What all connections of a run share.
 struct Shared {
-    config: SshConfig,
-    defaults: Defaults,
+    config: Arc<SshConfig>,
+    defaults: Arc<Defaults>,
     /// Runs the user's commands.
     shell: PathBuf,
     permits: Permits,
     known_hosts: Arc<KnownHosts>,
     secrets: Secrets,
     bastions: Bastions,
+    surveys: Surveys,
     /// What is still to be said about bastions' keys.
     warnings: Mutex<Vec<String>>,
     /// How long a silent host is believed to be there.
@@ -98,13 +102,31 @@ impl Shared {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
     }
 
-    /// A hop by its name, with its user and port over what the files say.
-    fn resolve_hop(&self, hop: &Hop) -> Result<Resolved, String> {
-        let name = HostName::new(&hop.host).map_err(|error| error.to_string())?;
-        let route = SshRoute { user: hop.user.clone(), port: hop.port, ..SshRoute::default() };
-        let host = Host::named(name, Route::Ssh(route), "ProxyJump");
-        self.config.resolve(&host, &self.defaults).map_err(|error| error.to_string())
+    /// Says how a host is reached. On a thread of its own: the files may have commands run, and names looked up.
+    async fn resolve(self: &Arc<Self>, host: &Host) -> Result<Arc<Resolved>, TargetError> {
+        let (shared, host) = (self.clone(), host.clone());
+        let resolved = tokio::task::spawn_blocking(move || shared.config.resolve(&host, &shared.defaults));
+        told(resolved.await).map(Arc::new)
     }
+
+    /// As [`Shared::resolve`], for a hop that is reached through those `before` it.
+    async fn resolve_hop(&self, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolved>, TargetError> {
+        let (config, defaults) = (self.config.clone(), self.defaults.clone());
+        let (hop, before) = (hop.clone(), before.to_vec());
+        let resolved = tokio::task::spawn_blocking(move || config.resolve_hop(&hop, &before, &defaults));
+        told(resolved.await).map(Arc::new)
+    }
+}
+
+fn told<E: std::fmt::Display>(
+    resolved: Result<Result<Resolved, E>, tokio::task::JoinError>,
+) -> Result<Resolved, TargetError> {
+    let text = match resolved {
+        Ok(Ok(resolved)) => return Ok(resolved),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(TargetError::connect(Reason::Connect, text))
 }
 
 impl Connector {
@@ -121,13 +143,14 @@ impl Connector {
     /// A connector with everything that it needs of people.
     pub fn with_people(settings: &Settings, config: SshConfig, people: People) -> Self {
         Self(Arc::new(Shared {
-            config,
-            defaults: Defaults::from(settings),
+            config: Arc::new(config),
+            defaults: Arc::new(Defaults::from(settings)),
             shell: settings.shell.clone().unwrap_or_else(|| Path::new("/bin/sh").to_owned()),
             permits: Permits::default(),
             known_hosts: Arc::default(),
             secrets: Secrets::new(people.prompt, people.password),
             bastions: Bastions::default(),
+            surveys: Surveys::default(),
             warnings: Mutex::default(),
             lease: settings.limits.lease,
             banners: people.banners,
@@ -147,8 +170,7 @@ impl Connector {
     /// # Errors
     /// [`TargetError::Connect`] with a reason of Connect, Timeout, HostKey or Auth, or the scope's own stop.
     pub async fn connect(&self, scope: &Scope, host: &Host) -> Result<SshConnection, TargetError> {
-        let resolved =
-            Arc::new(self.resolve(host).map_err(|error| TargetError::connect(Reason::Connect, error.to_string()))?);
+        let resolved = scope.race(self.0.resolve(host)).await??;
         let connection = scope.race(connect::connect(&self.0, &resolved)).await??;
         if self.0.banners {
             for line in connection.fate().heard().lines().filter(|line| !line.is_empty()) {
@@ -160,6 +182,23 @@ impl Connector {
             scope.notice(Level::Warning, warning, None);
         }
         Ok(connection)
+    }
+
+    /// Looks at all keys of a host, and of the bastions before it, without logging in to the host. Nothing is written.
+    ///
+    /// With `propose`, bastions whose keys are new are passed through for this; else such a way ends there.
+    ///
+    /// # Errors
+    /// The scope's own stop.
+    pub async fn host_keys(&self, scope: &Scope, host: &Host, propose: bool) -> Result<Survey, TargetError> {
+        let resolved =
+            Arc::new(self.resolve(host).map_err(|error| TargetError::connect(Reason::Connect, error.to_string()))?);
+        Ok(scope.race(survey::survey(&self.0, &resolved, propose)).await?)
+    }
+
+    /// Writes the new keys of these servers to their files; yields for each what went wrong.
+    pub fn trust(&self, stations: &[Station]) -> Vec<Result<(), String>> {
+        survey::write(&self.0.known_hosts, stations)
     }
 
     /// Says goodbye to the bastions; without it their sessions end when the connector and all behind them are gone.

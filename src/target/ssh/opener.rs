@@ -10,7 +10,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -35,8 +35,8 @@ use crate::target::{
     conduit::{Conduit, Opener},
 };
 
-/// Programs at a time: a server allows ten sessions and frees one a little late.
-const CHANNELS: usize = 5;
+/// Programs at a time: a server allows ten sessions, and frees one a little late.
+const CHANNELS: usize = 9;
 /// How long a server that has no free session is asked again, and how often.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -66,6 +66,8 @@ struct Inner {
     sessions: Arc<AtomicUsize>,
     limit: AtomicUsize,
     another: OnceLock<Another>,
+    /// The shortest time between asking for a channel and having it.
+    round_trip: std::sync::Mutex<Option<Duration>>,
     /// Locked while one is made, so that no two are made for the same want.
     further: Mutex<Vec<SshConnection>>,
 }
@@ -90,6 +92,7 @@ impl SshConnection {
             sessions: Arc::default(),
             limit: AtomicUsize::new(usize::MAX),
             another: OnceLock::new(),
+            round_trip: Default::default(),
             further: Mutex::default(),
         }))
     }
@@ -138,6 +141,27 @@ impl Inner {
         }
     }
 
+    /// As `open`, on this connection alone, and without waiting for anything but the server's answer.
+    async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
+        // One is left to whoever may need a lane meanwhile.
+        if self.channels.available_permits() < 2
+            || self.sessions.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
+        {
+            return Ok(None);
+        }
+        let Ok(permit) = self.channels.clone().try_acquire_owned() else { return Ok(None) };
+        match self.handle.channel_open_session().await {
+            Ok(channel) => self.start(channel, command, (permit, self.counted())).await.map(Some),
+            Err(russh::Error::ChannelOpenFailure(_)) => Ok(None),
+            Err(_) => Err(self.lost().await),
+        }
+    }
+
+    fn counted(&self) -> Session {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        Session(self.sessions.clone())
+    }
+
     /// Opens on one of the further connections, or on a new one.
     async fn open_further(
         &self,
@@ -168,23 +192,24 @@ impl Inner {
         let refused = |why: &str| {
             TargetError::Host(format!("the host refused to open another session ({why}); see its MaxSessions"))
         };
-        let open = self.sessions.load(Ordering::Relaxed);
+        let mut open = self.sessions.load(Ordering::Relaxed);
         if open >= self.limit.load(Ordering::Relaxed) {
             return Ok(Err(refused("its limit is reached")));
         }
         // Without a session of ours nothing will be better elsewhere.
         let give_up = Instant::now() + if open == 0 { BUSY_LIMIT } else { patience };
         loop {
+            let asked = Instant::now();
             match self.handle.channel_open_session().await {
                 Ok(channel) => {
-                    self.sessions.fetch_add(1, Ordering::Relaxed);
-                    return Ok(Ok((channel, Session(self.sessions.clone()))));
+                    self.took(asked.elapsed());
+                    return Ok(Ok((channel, self.counted())));
                 }
                 Err(russh::Error::ChannelOpenFailure(
                     why @ (ChannelOpenFailure::ConnectFailed | ChannelOpenFailure::ResourceShortage),
                 )) => {
+                    open = open.max(self.sessions.load(Ordering::Relaxed));
                     if Instant::now() >= give_up {
-                        let open = self.sessions.load(Ordering::Relaxed);
                         if open == 0 {
                             return Err(refused(why.description()));
                         }
@@ -209,6 +234,11 @@ impl Inner {
             Ok(conduit) => Ok(conduit),
             Err(_) => Err(self.lost().await),
         }
+    }
+
+    fn took(&self, time: Duration) {
+        let mut shortest = self.round_trip.lock().unwrap_or_else(PoisonError::into_inner);
+        *shortest = Some(shortest.map_or(time, |before| before.min(time)));
     }
 
     /// Waits a moment for the reason of a loss that was just noticed.
@@ -236,6 +266,19 @@ impl Opener for SshConnection {
             let _ = sender.send(inner.open(&command).await);
         });
         receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
+    }
+
+    async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
+        let (inner, command) = (self.0.clone(), command.to_owned());
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(async move {
+            let _ = sender.send(inner.open_spare(&command).await);
+        });
+        receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        *self.0.round_trip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ping(&self) -> Result<(), TargetError> {

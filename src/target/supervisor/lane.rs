@@ -17,7 +17,7 @@ use super::{
 use crate::{
     scope::{Scope, Stop},
     target::{Command, Containment, Exit, Output, TargetError, Trust, conduit::Opener},
-    vocab::{CancelStage, EventKind, Stream},
+    vocab::{CancelStage, EventKind, Stream, text::plain_line},
 };
 
 /// How long a request may take that is answered at once.
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Until a host that was asked to end a command, and has not said that it did, is asked again: a shell may miss a signal.
 const AGAIN: Duration = Duration::from_millis(300);
+/// What is kept of the words of a host that starts no shell.
+const NOISE_MAX: usize = 4096;
 
 /// Linux takes no longer single argument than 128 KiB.
 const SCRIPT_MAX: usize = 120 << 10;
@@ -42,6 +44,8 @@ pub enum State {
     /// A command was started and its end was not seen.
     Busy,
     Lost(String),
+    /// No supervisor came up.
+    Never,
 }
 
 /// A started supervisor. Dropping it is end of file for the host, which then cleans up by itself.
@@ -52,6 +56,10 @@ pub struct Lane {
     pub(super) nonce: String,
     pub(super) supervision: Supervision,
     state: State,
+    /// What was printed before the supervisor's first word, until that came.
+    noise: Option<Vec<u8>>,
+    /// Answers that nobody waits for and that are still to come.
+    owed: usize,
     _beats: AbortOnDropHandle<()>,
 }
 
@@ -64,7 +72,7 @@ struct End {
 }
 
 impl Lane {
-    /// Starts a supervisor and waits until it speaks. What login scripts print before that is dropped.
+    /// Starts a supervisor. It is not waited for: what it is asked stands behind what it is made of, on one stream.
     pub async fn open(opener: &dyn Opener, supervision: Supervision) -> Result<Self, TargetError> {
         let conduit = opener.open(&script::boot(&supervision.shell)).await?;
         let (nonce, cookie) = (random_hex(), random_hex());
@@ -85,27 +93,41 @@ impl Lane {
             nonce,
             supervision,
             state: State::Idle,
+            noise: Some(Vec::new()),
+            owed: 0,
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
         lane.send(&text).await?;
-        let mut noise = Vec::new();
-        loop {
-            let (stream, piece) = lane.next().await?;
-            match piece {
-                Piece::Record(words) if words.first().is_some_and(|w| w == "hello") => return Ok(lane),
-                Piece::Data(bytes) => noise.extend_from_slice(&bytes[..bytes.len().min(4096 - noise.len().min(4096))]),
-                Piece::Record(_) => {}
-                Piece::End if stream == Stream::Stderr => {}
-                Piece::End => {
-                    let said = String::from_utf8_lossy(&noise);
-                    let said = said.lines().rev().map(crate::vocab::text::plain_line).find(|l| !l.trim().is_empty());
-                    return Err(TargetError::Host(match said {
-                        Some(line) => format!("no POSIX shell could be started there; it said: {line}"),
-                        None => "no POSIX shell could be started there".into(),
-                    }));
-                }
+        Ok(lane)
+    }
+
+    /// Whether this piece came before the supervisor's first word: what login scripts print is dropped.
+    ///
+    /// # Errors
+    /// The stream ended before that word.
+    fn is_noise(&mut self, stream: Stream, piece: &Piece) -> Result<bool, TargetError> {
+        let Some(noise) = &mut self.noise else { return Ok(false) };
+        match piece {
+            Piece::Record(words) if words.first().is_some_and(|w| w == "hello") => self.noise = None,
+            Piece::Data(bytes) => {
+                let room = NOISE_MAX.saturating_sub(noise.len());
+                noise.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Piece::Record(_) => {}
+            Piece::End if stream == Stream::Stderr => {}
+            Piece::End => {
+                let said = String::from_utf8_lossy(noise);
+                let said = said.lines().rev().map(plain_line).find(|l| !l.trim().is_empty());
+                let why = match said {
+                    Some(line) => format!("no POSIX shell could be started there; it said: {line}"),
+                    None => "no POSIX shell could be started there".into(),
+                };
+                // Nothing was started, so nothing is in doubt.
+                self.state = State::Never;
+                return Err(TargetError::Host(why));
             }
         }
+        Ok(true)
     }
 
     pub fn state(&self) -> &State {
@@ -127,9 +149,11 @@ impl Lane {
                 command.label
             )));
         }
-        let verb = match command.trust {
-            Trust::Own => "r",
-            Trust::Foreign => "x",
+        let verb = match (command.trust, command.last) {
+            (Trust::Own, false) => "r",
+            (Trust::Own, true) => "R",
+            (Trust::Foreign, false) => "x",
+            (Trust::Foreign, true) => "X",
         };
         self.state = State::Busy;
         self.send(&script::request(verb, &script)).await?;
@@ -182,7 +206,14 @@ impl Lane {
                     return Err(self.unconfirmed(scope, stop, group, what));
                 }
                 Step::Piece(Err(error)) | Step::Piece(Ok((_, Err(error)))) => {
-                    return Err(self.unconfirmed(scope, stop, group, error.to_string()));
+                    return Err(match self.refused(&error) {
+                        Some(refused) => refused,
+                        None => self.unconfirmed(scope, stop, group, error.to_string()),
+                    });
+                }
+                Step::Piece(Ok((stream, Ok(piece)))) if self.noise.is_some() => {
+                    let judged = self.is_noise(stream, &piece);
+                    judged.map_err(|error| stop.clone().map_or(error, TargetError::Stopped))?;
                 }
                 Step::Piece(Ok((stream, Ok(piece)))) => match piece {
                     // After a stop the pipes are only drained: whoever listens may be what is stuck.
@@ -192,6 +223,7 @@ impl Lane {
                         Some("go") => group = words.get(1).and_then(|w| w.parse().ok()),
                         Some("end") => end = Some(End::parse(&words)),
                         Some("eof") => stderr_open = false,
+                        Some("ok") => self.owed = self.owed.saturating_sub(1),
                         Some("refuse") => {
                             self.state = State::Idle;
                             return Err(TargetError::Host(format!(
@@ -208,7 +240,8 @@ impl Lane {
                 },
             }
         }
-        self.state = State::Idle;
+        // After its last command a lane is only to be closed, and says so by itself.
+        self.state = if command.last { State::Busy } else { State::Idle };
         let Some(end) = end else { return Err(TargetError::Host("no status".into())) };
         let left = u32::try_from(end.survivors.len()).unwrap_or(u32::MAX);
         if let Some(stop) = stop {
@@ -249,16 +282,32 @@ impl Lane {
     }
 
     /// Adds lines that are run at the end of the lane, whatever ends it.
+    ///
+    /// Its answer is left to the next request. Whatever is asked after this, on this lane or over another channel of the
+    /// connection, reaches the host after it: so would the end of the connection.
     pub async fn register(&mut self, script: &str) -> Result<(), TargetError> {
-        self.ask(&script::request("c", script)).await
+        self.tell(&script::request("c", script)).await
     }
 
-    /// Takes in a process that was started over another channel, and the file it writes; `None` lets go of it.
-    pub async fn adopt(&mut self, process: Option<(u32, &str)>) -> Result<(), TargetError> {
-        match process {
-            Some((pid, path)) => self.ask(&script::request(&format!("g {pid}"), path)).await,
-            None => self.ask("g 0 0\n").await,
-        }
+    /// Makes the file of an upload, which is to be removed already, and beside it the box in which those that write to
+    /// it enter themselves: they are ended with the lane.
+    pub async fn take_in(&mut self, path: &str) -> Result<(), TargetError> {
+        self.ask(&script::request("g", path)).await
+    }
+
+    /// Lets go of an upload. Its answer is left to the next request, which stands behind it on the same stream.
+    pub async fn let_go(&mut self) -> Result<(), TargetError> {
+        self.tell("g 0\n").await
+    }
+
+    /// Sends a request whose answer nobody waits for.
+    async fn tell(&mut self, request: &str) -> Result<(), TargetError> {
+        // Should this future be dropped in the middle, half a request stands in the way of the next one.
+        self.state = State::Busy;
+        self.send(request).await?;
+        self.owed += 1;
+        self.state = State::Idle;
+        Ok(())
     }
 
     /// Sends a request that is answered at once.
@@ -269,20 +318,28 @@ impl Lane {
             self.send(request).await?;
             loop {
                 match self.next().await? {
-                    (_, Piece::Record(words)) if words.first().is_some_and(|w| w == "ok") => return Ok(()),
+                    (_, Piece::Record(words)) if words.first().is_some_and(|w| w == "ok") => {
+                        if self.owed == 0 {
+                            return Ok(Ok(()));
+                        }
+                        self.owed -= 1;
+                    }
+                    (_, Piece::Record(words)) if words.first().is_some_and(|w| w == "no") => {
+                        return Ok(Err(TargetError::Host(plain_line(&words[1..].join(" ")))));
+                    }
                     (Stream::Stdout, Piece::End) => return Err(self.lose("the host's supervisor is gone".into())),
                     _ => {}
                 }
             }
         };
-        match tokio::time::timeout(ANSWER, answer).await {
+        let answer = match tokio::time::timeout(ANSWER, answer).await {
             Ok(answer) => answer?,
             Err(_) => {
                 return Err(self.lose(format!("the host's supervisor did not answer within {} s", ANSWER.as_secs())));
             }
-        }
+        };
         self.state = State::Idle;
-        Ok(())
+        answer
     }
 
     /// Ends the lane: the host kills, cleans, and says what it found.
@@ -320,14 +377,26 @@ impl Lane {
     }
 
     async fn next(&mut self) -> Result<(Stream, Piece), TargetError> {
-        let (stream, piece) = match next_piece(&mut self.stdout, &mut self.stderr, true, true).await {
-            Ok(next) => next,
-            Err(error) => return Err(self.lose(error.to_string())),
-        };
-        match piece {
-            Ok(piece) => Ok((stream, piece)),
-            Err(error) => Err(self.lose(error.to_string())),
+        loop {
+            let piece = match next_piece(&mut self.stdout, &mut self.stderr, true, true).await {
+                Ok((stream, piece)) => piece.map(|piece| (stream, piece)),
+                Err(error) => Err(error),
+            };
+            match piece {
+                Ok((stream, piece)) if self.is_noise(stream, &piece)? => {}
+                Ok(next) => return Ok(next),
+                Err(error) => return Err(self.refused(&error).unwrap_or_else(|| self.lose(error.to_string()))),
+            }
         }
+    }
+
+    /// What a host says that runs no commands; there is nothing to be confirmed then.
+    fn refused(&mut self, error: &std::io::Error) -> Option<TargetError> {
+        let refused = self.noise.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied;
+        refused.then(|| {
+            self.state = State::Never;
+            TargetError::Host(error.to_string())
+        })
     }
 
     pub(super) fn lose(&mut self, why: String) -> TargetError {

@@ -16,20 +16,27 @@
 //! | `r … N`, `x … N` | run the N lines that follow; ours, or foreign code | `go PGID`, then `end STATUS HOW LEVEL LEFT…` and `eof` on stderr |
 //! | `k`, `K` | end the command: TERM, grace, KILL; without grace | the command's `end` |
 //! | `c N` | at the end, also run these lines | `ok` |
-//! | `g PID N` | this process belongs to the lane; the line is the file it writes | `ok` |
+//! | `g N` | a file is put: made here, with a box beside it in which those that write to it enter themselves | `ok`, `no WHY` |
+//! | `g 0` | it is written | `ok` |
+//! | `R … N`, `X … N` | as `r` and `x`, and then end the lane | as there, and `gone` |
 //! | end of file, `q` | end the lane | `gone TRASH LEFT…` |
 //!
 //! End of file, a failed write and silence all lead to `finish`: kill, clean, and only then speak. A file is put
-//! through a channel of its own whose process waits until the lane has taken it in (`g`); see [`put`].
+//! through channels of its own, whose processes enter themselves with the lane before they write; see [`put`].
 //!
 //! A [`Supervised`] target is a pool of lanes over one [`Opener`]: a command takes an idle lane or opens another.
 
+mod all;
+mod flow;
 mod lane;
 mod put;
+mod receiver;
 mod records;
 mod script;
+mod stripes;
 
 use std::{
+    convert::Infallible,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -122,6 +129,7 @@ impl<O: Opener> Supervised<O> {
             lane::State::Idle => lock(&self.idle).push(lane),
             lane::State::Lost(why) => lock(&self.doubts).push(why.clone()),
             lane::State::Busy => lock(&self.spent).push(lane),
+            lane::State::Never => {}
         }
     }
 
@@ -178,11 +186,16 @@ impl<O: Opener> Target for Supervised<O> {
 
     async fn close(&self) -> Closed {
         let (idle, spent) = (std::mem::take(&mut *lock(&self.idle)), std::mem::take(&mut *lock(&self.spent)));
-        for lane in idle.into_iter().chain(spent) {
-            if let Err(why) = lane.close().await {
-                lock(&self.doubts).push(why);
-            }
-        }
+        let closing = |lane: Lane| -> all::Step<'_, (), Infallible> {
+            Box::pin(async {
+                if let Err(why) = lane.close().await {
+                    lock(&self.doubts).push(why);
+                }
+                Ok(())
+            })
+        };
+        // One round trip for all of them.
+        let Ok(_) = all::all(idle.into_iter().chain(spent).map(closing).collect()).await;
         self.opener.close().await;
         match lock(&self.doubts).first() {
             None => Closed::Clean,

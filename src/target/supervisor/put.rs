@@ -1,39 +1,40 @@
-//! Sends a file through a channel of its own, which the lane owns before it writes a byte.
+//! Sends a file through channels of its own, which the lane holds before they write a byte.
 //!
 //! # Theory of operation
-//! The receiving shell says its process id and waits. The lane registers the file's removal and takes the process in;
-//! only then may it create the file. From there on the lane ends both, whatever happens to this side, and a growing
-//! file counts as a beat. Bytes are sent in windows, each followed by a ping: the next but one waits for it, and its size
-//! follows the time that the ping took, so that a beat never stands behind more than about a second of data.
+//! The lane registers the file's removal, makes the file, and beside it a box. Every receiving shell enters itself in
+//! that box before anything else; when the lane ends, it first takes the box away and ends all that stand in it, so
+//! nobody can come late and write the file anew. A growing file counts as a beat. On a long wire the file goes over
+//! several channels ([`stripes`]); all share one [`Flow`], which keeps beats from queueing behind data.
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::{Semaphore, SemaphorePermit},
 };
-
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{
     CONFIRM,
+    all::{Step, all},
+    flow::{Flow, moving},
     lane::Lane,
-    records::{Piece, Records},
-    script,
+    receiver::{End, Receiver},
+    records::Records,
+    script::{self, Share},
+    stripes::{self, Digests},
 };
 use crate::{
-    scope::{Scope, Stop},
-    target::{Source, TargetError, conduit::Opener},
-    vocab::{Digest, EventKind, Unit, text::plain_line},
+    scope::Scope,
+    target::{
+        Source, TargetError,
+        conduit::{Conduit, Opener},
+    },
+    vocab::Digest,
 };
 
-/// Bytes that may be on their way at first; doubled while they pass quickly, halved while they do not.
-const WINDOW_MIN: u64 = 128 << 10;
-const WINDOW_MAX: u64 = 64 << 20;
-/// A window should pass within this time.
-const WINDOW_TIME: Duration = Duration::from_millis(500);
-/// Without a byte taken, an upload has stalled.
-const STALL: Duration = Duration::from_secs(60);
-/// Between two events of progress.
-const PROGRESS: Duration = Duration::from_millis(200);
+/// Channels beyond the first of each upload, over all hosts: each holds some megabytes here.
+static SPARE: Semaphore = Semaphore::const_new(16);
+
+/// Bytes that are hashed at a time.
+const BATCH: usize = 1 << 20;
 
 /// See [`crate::target::Target::put`]. The lane comes back if it is fit for more.
 pub async fn put(
@@ -48,18 +49,12 @@ pub async fn put(
         Ok(done) => return (Some(lane), done),
         Err(stop) => stop,
     };
-    // The lane may stand between a request and its answer. Its end ends the receiver and removes the file.
+    // The lane may stand between a request and its answer. Its end ends the receivers and removes the file.
     match tokio::time::timeout(CONFIRM * 2, lane.close()).await {
         Ok(Ok(())) => (None, Err(TargetError::Stopped(stop))),
         Ok(Err(what)) => (None, Err(TargetError::Unconfirmed { stop, what })),
         Err(_) => (None, Err(TargetError::Unconfirmed { stop, what: "the host did not confirm".into() })),
     }
-}
-
-/// Waits for a step of an upload as long as an upload may stand still.
-async fn moving<T>(step: impl Future<Output = Result<T, TargetError>>) -> Result<T, TargetError> {
-    let stalled = || TargetError::Stopped(Stop::TimedOut { operation: "an upload's next byte".into(), limit: STALL });
-    tokio::time::timeout(STALL, step).await.unwrap_or_else(|_| Err(stalled()))
 }
 
 async fn send(
@@ -69,161 +64,185 @@ async fn send(
     path: &str,
     source: &mut dyn Source,
 ) -> Result<Option<Digest>, TargetError> {
+    let size = source.size();
+    let wanted = if source.part(0, size).is_some() { stripes::wanted(size, opener.round_trip()) } else { 1 };
     let boot = script::boot(&lane.supervision.shell);
-    let removal = script::removal(path);
-    let (registered, conduit) = tokio::join!(lane.register(&removal), opener.open(&boot));
+    let registered = async {
+        lane.register(&script::removal(path)).await?;
+        lane.take_in(path).await
+    };
+    let (registered, channels) = tokio::join!(registered, channels(opener, &boot, wanted));
     registered?;
-    let mut conduit = conduit?;
-    let nonce = lane.nonce.clone();
-    let mut receiver = Receiver { stdout: Records::new(conduit.stdout, &nonce), stderr: conduit.stderr };
-    let lost = |error: std::io::Error| TargetError::Lost(error.to_string());
+    let (channels, _spare) = channels?;
 
-    conduit.stdin.write_all(script::receiver(&nonce, path).as_bytes()).await.map_err(lost)?;
-    conduit.stdin.flush().await.map_err(lost)?;
-    let pid = moving(receiver.hello()).await?;
-    lane.adopt(Some((pid, path))).await?;
-    conduit.stdin.write_all(b"go\n").await.map_err(lost)?;
+    let shares = stripes::cut(size, channels.len());
+    let flow = Flow::new(opener, scope, size);
+    let sent = async {
+        if shares.len() == 1 {
+            let mut channels = channels;
+            let conduit = channels.swap_remove(0);
+            return Ok(share(&lane.nonce, path, Share::Whole, conduit, source, &flow).await?);
+        }
+        striped(&lane.nonce, path, &shares, channels, source, &flow).await
+    };
+    let sent = tokio::select! {
+        biased;
+        sent = sent => sent,
+        never = flow.drive() => match never? {},
+    };
+    match sent {
+        Ok(digest) => {
+            lane.let_go().await?;
+            Ok(digest)
+        }
+        Err(Trouble::Gone) => Err(lane.lose("the upload's channel was closed".into())),
+        Err(Trouble::Other(error)) => Err(error),
+    }
+}
 
+/// Why a share did not arrive.
+enum Trouble {
+    Gone,
+    Other(TargetError),
+}
+
+impl From<TargetError> for Trouble {
+    fn from(error: TargetError) -> Self {
+        Self::Other(error)
+    }
+}
+
+type Spare = Option<SemaphorePermit<'static>>;
+
+/// Opens up to so many channels; less than wanted is no failure.
+async fn channels(opener: &dyn Opener, boot: &str, wanted: usize) -> Result<(Vec<Conduit>, Spare), TargetError> {
+    let more = u32::try_from(wanted.saturating_sub(1).min(SPARE.available_permits())).unwrap_or(0);
+    if let (1.., Ok(permit)) = (more, SPARE.try_acquire_many(more)) {
+        let opening = (0..=more).map(|_| Box::pin(opener.open_spare(boot)) as Step<'_, _, _>).collect();
+        let open: Vec<Conduit> = all(opening).await?.into_iter().flatten().collect();
+        if !open.is_empty() {
+            return Ok((open, Some(permit)));
+        }
+    }
+    Ok((vec![opener.open(boot).await?], None))
+}
+
+/// Sends each share through a channel of its own, and compares what the host then reads with what is read here.
+async fn striped(
+    nonce: &str,
+    path: &str,
+    shares: &[(u64, u64, Share)],
+    channels: Vec<Conduit>,
+    source: &mut dyn Source,
+    flow: &Flow<'_>,
+) -> Result<Option<Digest>, Trouble> {
+    let mut steps: Vec<Step<'_, Option<Digest>, Trouble>> = Vec::new();
+    for (&(from, len, what), conduit) in shares.iter().zip(channels) {
+        let mut part = part(source, from, len)?;
+        steps.push(Box::pin(async move { share(nonce, path, what, conduit, &mut *part, flow).await }));
+    }
+    let whole = part(source, 0, source.size())?;
+    let len = shares.first().map_or(0, |(_, len, _)| *len);
+    let (there, (whole, here)) = tokio::try_join!(all(steps), async { Ok(digests(whole, len).await?) })?;
+    for (there, (here, (from, len, _))) in there.iter().zip(here.iter().zip(shares)) {
+        match there {
+            // The caller takes the digest of the whole then, or learns why it cannot.
+            None => return Ok(None),
+            Some(there) if there != here => {
+                let text = format!("bytes {from} to {} of {path} did not arrive as they were sent", from + len);
+                return Err(TargetError::Host(text).into());
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(Some(whole))
+}
+
+fn part(source: &dyn Source, from: u64, len: u64) -> Result<Box<dyn Source>, TargetError> {
+    source.part(from, len).ok_or_else(|| TargetError::Local("the file cannot be read in parts any more".into()))
+}
+
+/// Starts a receiver, sends it a share, and waits for what it says of it.
+async fn share(
+    nonce: &str,
+    path: &str,
+    share: Share,
+    conduit: Conduit,
+    source: &mut dyn Source,
+    flow: &Flow<'_>,
+) -> Result<Option<Digest>, Trouble> {
+    let mut receiver = Receiver { stdout: Records::new(conduit.stdout, nonce), stderr: conduit.stderr };
+    let mut stdin = conduit.stdin;
     let mut end = std::pin::pin!(receiver.end());
+    let pour = async {
+        stdin.write_all(script::receiver(nonce, path, share).as_bytes()).await.map_err(lost)?;
+        pour(&mut *stdin, source, flow).await
+    };
     let sent = tokio::select! {
         biased;
         early = &mut end => Err(early),
-        sent = stream(&mut conduit.stdin, opener, scope, source) => Ok(sent),
+        sent = pour => Ok(sent),
     };
-    let (end, words) = match sent {
-        Err(early) => early,
-        Ok(Err(error @ (TargetError::Local(_) | TargetError::Stopped(_)))) => return Err(error),
+    let end = match sent {
+        Err(early) => early?,
+        Ok(Err(error @ (TargetError::Local(_) | TargetError::Stopped(_)))) => return Err(error.into()),
         // The receiver's own words say more than a broken pipe.
         Ok(_) => {
-            drop(conduit.stdin);
-            moving(async { Ok(end.await) }).await?
+            drop(stdin);
+            moving(end).await?
         }
     };
     match end {
-        Some(end) if end.status == Some(0) => {
-            lane.adopt(None).await?;
-            Ok(end.digest)
-        }
-        Some(_) if words.is_empty() => Err(TargetError::Host(format!("could not write {path}"))),
-        Some(_) => Err(TargetError::Host(words)),
-        None => Err(lane.lose("the upload's channel was closed".into())),
+        End::Written(digest) => Ok(digest),
+        End::Failed(words) if words.is_empty() => Err(TargetError::Host(format!("could not write {path}")).into()),
+        End::Failed(words) => Err(TargetError::Host(words).into()),
+        End::Gone => Err(Trouble::Gone),
     }
 }
 
-/// Writes all of `source`, window by window.
-async fn stream(
+/// Writes all of `source`, as the flow lets it.
+async fn pour(
     stdin: &mut (dyn AsyncWrite + Send + Unpin),
-    opener: &dyn Opener,
-    scope: &Scope,
     source: &mut dyn Source,
+    flow: &Flow<'_>,
 ) -> Result<(), TargetError> {
-    let total = source.size();
-    let (mut done, mut window, mut told) = (0u64, WINDOW_MIN, Instant::now());
-    let mut first = true;
     loop {
-        let fill = async {
-            let mut filled = 0u64;
-            while filled < window {
-                let chunk = source.next().await.map_err(|error| TargetError::Local(error.to_string()))?;
-                if chunk.is_empty() {
-                    return Ok::<_, TargetError>((filled, true));
-                }
-                moving(async { stdin.write_all(&chunk).await.map_err(|error| TargetError::Lost(error.to_string())) })
-                    .await?;
-                filled += chunk.len() as u64;
-                if told.elapsed() >= PROGRESS {
-                    told = Instant::now();
-                    scope.events().emit(EventKind::Progress {
-                        done: done + filled,
-                        total: Some(total),
-                        unit: Unit::Bytes,
-                    });
-                }
-            }
-            Ok((filled, false))
-        };
-        // Behind the window before this one.
-        let ping = async {
-            if first {
-                return Ok(Duration::ZERO);
-            }
-            let asked = Instant::now();
-            moving(opener.ping()).await.map(|()| asked.elapsed())
-        };
-        let (filled, delay) = tokio::join!(fill, ping);
-        let (bytes, ended) = filled?;
-        let delay = delay?;
-        done += bytes;
-        first = false;
-        if delay > WINDOW_TIME {
-            window = (window / 2).max(WINDOW_MIN);
-        } else if delay < WINDOW_TIME / 2 {
-            window = (window * 2).min(WINDOW_MAX);
+        let chunk = source.next().await.map_err(|error| TargetError::Local(error.to_string()))?;
+        if chunk.is_empty() {
+            return stdin.flush().await.map_err(lost);
         }
-        if ended {
-            scope.events().emit(EventKind::Progress { done, total: Some(total), unit: Unit::Bytes });
-            return stdin.flush().await.map_err(|error| TargetError::Lost(error.to_string()));
-        }
+        let len = chunk.len() as u64;
+        flow.admit(len).await;
+        moving(async { stdin.write_all(&chunk).await.map_err(lost) }).await?;
+        flow.done(len);
     }
 }
 
-/// What the receiver says when all is written.
-struct End {
-    status: Option<i32>,
-    digest: Option<Digest>,
-}
-
-/// The outputs of the receiving shell.
-struct Receiver {
-    stdout: Records<Box<dyn AsyncRead + Send + Unpin>>,
-    stderr: Box<dyn AsyncRead + Send + Unpin>,
-}
-
-impl Receiver {
-    /// Its process id.
-    async fn hello(&mut self) -> Result<u32, TargetError> {
-        loop {
-            match self.stdout.next().await.map_err(|error| TargetError::Lost(error.to_string()))? {
-                Piece::Record(words) if words.first().is_some_and(|w| w == "hi") => {
-                    return words
-                        .get(1)
-                        .and_then(|pid| pid.parse().ok())
-                        .ok_or_else(|| TargetError::Host("the receiving shell did not say its process id".into()));
-                }
-                Piece::End => return Err(TargetError::Host("no shell could be started to receive the file".into())),
-                Piece::Record(_) | Piece::Data(_) => {}
+/// Reads a file once, for the digests of the whole and of each `len` bytes.
+async fn digests(mut source: Box<dyn Source>, len: u64) -> Result<(Digest, Vec<Digest>), TargetError> {
+    let mut digests = Digests::new(len);
+    loop {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH {
+            let chunk = source.next().await.map_err(|error| TargetError::Local(error.to_string()))?;
+            if chunk.is_empty() {
+                break;
             }
+            bytes += chunk.len();
+            batch.push(chunk);
         }
+        if batch.is_empty() {
+            return Ok(digests.finish());
+        }
+        let hash = move || {
+            batch.iter().for_each(|chunk| digests.update(chunk));
+            digests
+        };
+        let hashed = tokio::task::spawn_blocking(hash).await;
+        digests = hashed.map_err(|error| TargetError::Local(error.to_string()))?;
     }
+}
 
-    /// How it ended, if it came to that, and its last words.
-    async fn end(&mut self) -> (Option<End>, String) {
-        let Self { stdout, stderr } = self;
-        let status = async {
-            loop {
-                match stdout.next().await {
-                    Ok(Piece::Record(words)) if words.first().is_some_and(|w| w == "end") => {
-                        return Some(End {
-                            status: words.get(1).and_then(|status| status.parse().ok()),
-                            digest: words.iter().find_map(|word| Digest::parse(word).ok()),
-                        });
-                    }
-                    Ok(Piece::End) | Err(_) => return None,
-                    Ok(Piece::Record(_) | Piece::Data(_)) => {}
-                }
-            }
-        };
-        let words = async {
-            let mut kept = Vec::new();
-            let mut buffer = [0u8; 1024];
-            while let Ok(n @ 1..) = stderr.read(&mut buffer).await {
-                if kept.len() < 4096 {
-                    kept.extend_from_slice(&buffer[..n]);
-                }
-            }
-            let text = String::from_utf8_lossy(&kept);
-            text.lines().rev().map(plain_line).find(|line| !line.trim().is_empty()).unwrap_or_default()
-        };
-        tokio::join!(status, words)
-    }
+fn lost(error: std::io::Error) -> TargetError {
+    TargetError::Lost(error.to_string())
 }

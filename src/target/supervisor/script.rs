@@ -73,16 +73,47 @@ pub fn removal(path: &str) -> String {
     format!("rm -rf -- {path} || {{ chmod -R u+rwX -- {path}; rm -rf -- {path}; }} || bad=1")
 }
 
-/// The program of a channel that takes a file: says who it is, waits to be taken in, writes, and hashes what it wrote if
-/// there is a tool for it.
-pub fn receiver(nonce: &str, path: &str) -> String {
-    // One line: the shell reads it byte by byte and leaves the rest of its stdin to cat.
+/// What of a file one channel takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    Whole,
+    /// From block `first` on, so many blocks of [`BLOCK`] bytes; `None` is up to the end.
+    Blocks {
+        first: u64,
+        count: Option<u64>,
+    },
+}
+
+/// The unit of a [`Share`].
+pub const BLOCK: u64 = 1 << 20;
+
+/// The program of a channel that takes a file or a share of it: enters itself in the box that the lane made beside the
+/// file, writes what follows, and hashes what it wrote, as it stands in the file, if there is a tool for it.
+pub fn receiver(nonce: &str, path: &str, share: Share) -> String {
+    let (write, read) = match share {
+        Share::Whole => ("cat >\"$p\"".to_owned(), String::new()),
+        // Reads from a pipe are short: only with two sizes are they put together again.
+        Share::Blocks { first, count } => (
+            format!("dd of=\"$p\" ibs=65536 obs={BLOCK} seek={first} conv=notrunc"),
+            format!(
+                "dd if=\"$p\" bs={BLOCK} skip={first}{} 2>/dev/null",
+                count.map(|count| format!(" count={count}")).unwrap_or_default()
+            ),
+        ),
+    };
+    // The whole is read by the tool itself, which is a copy less.
+    let hash = |tool: &str| match share {
+        Share::Whole => format!("{tool} <\"$p\" 2>/dev/null"),
+        Share::Blocks { .. } => format!("{read}|{tool} 2>/dev/null"),
+    };
+    // One line: the shell reads it byte by byte and leaves the rest of its stdin to what writes.
     format!(
-        "umask 077;p={};printf \"\\036{nonce} hi $$\\n\";IFS= read -r s&&[ \"$s\" = go ]||exit;set -C;\
-         cat >\"$p\";s=$?;d=;if [ $s = 0 ];then \
-         d=$(openssl dgst -sha256 <\"$p\" 2>/dev/null)||d=$(sha256sum <\"$p\" 2>/dev/null)||\
-         d=$(shasum -a 256 <\"$p\" 2>/dev/null)||d=;fi;printf \"\\036{nonce} end %s\\n\" \"$s $d\"\n",
+        "umask 077;LC_ALL=C;export LC_ALL;p={};true >\"$p.in/$$\"||exit;{write};s=$?;d=;if [ $s = 0 ];then \
+         d=$({})||d=$({})||d=$({})||d=;fi;printf \"\\036{nonce} end %s\\n\" \"$s $d\";rm -f \"$p.in/$$\"\n",
         sh_quote(path),
+        hash("openssl dgst -sha256"),
+        hash("sha256sum"),
+        hash("shasum -a 256"),
     )
 }
 
@@ -94,7 +125,16 @@ mod tests {
     #[test]
     fn what_is_sent_is_pinned() {
         insta::assert_snapshot!("boot", boot("/bin/sh"));
-        insta::assert_snapshot!("receiver", receiver("NONCE", "/home/it's me/.x.part"));
+        let path = "/home/it's me/.x.part";
+        insta::assert_snapshot!("receiver", receiver("NONCE", path, Share::Whole));
+        insta::assert_snapshot!(
+            "receiver_of_a_share",
+            receiver("NONCE", path, Share::Blocks { first: 20, count: Some(10) })
+        );
+        insta::assert_snapshot!(
+            "receiver_of_the_last_share",
+            receiver("NONCE", path, Share::Blocks { first: 30, count: None })
+        );
         insta::assert_snapshot!("removal", removal("/home/it's me/scratch"));
         insta::assert_snapshot!("request", request("r", "echo a\necho b"));
         let terms = Terms {

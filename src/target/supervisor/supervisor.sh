@@ -264,6 +264,28 @@ cancelled() {
   [ -z "$C" ] || [ -n "$reaping" ] || { reaping=1; reap "$kind"; reaping=''; }
 }
 
+# Ends the processes of an upload: each stands in the box under its number, before it does anything else. Once the box
+# has another name, nobody can come in any more.
+evict() {
+  mv "$A" "$A.x" && A=$A.x
+  n=60
+  while [ "$n" -gt 0 ]; do
+    left=''
+    for p in "$A"/*; do
+      p=${p##*/}
+      case $p in '' | *[!0-9]*) continue ;; esac
+      kill -KILL "-$p"
+      kill -KILL "$p"
+      if [ -r /proc/self/stat ]; then living "$p"; else kill -0 "$p"; fi && left="$left $p"
+    done
+    [ -n "$left" ] || break
+    nap
+    n=$((n - 1))
+  done
+  rm -rf "$A"
+  A=''
+}
+
 # The end of the lane. Nothing is written to a channel before all is dead and clean.
 finish() {
   trap '' USR1 TERM HUP PIPE
@@ -271,14 +293,7 @@ finish() {
   case $C in '' | new) left='' ;; *) reap "$kind" ;; esac
   kill -TERM "$T"
   [ -z "$w" ] || kill -KILL "$w"
-  if [ -n "$A" ]; then
-    kill -TERM "-$A"
-    kill -TERM "$A"
-    n=$G
-    while [ "$n" -gt 0 ] && kill -0 "$A"; do nap; n=$((n - 1)); done
-    kill -KILL "-$A"
-    kill -KILL "$A"
-  fi
+  [ -z "$A" ] || evict
   # Each cleanup sets `bad` when it could not.
   (bad='' && eval "$clean" && [ -z "$bad" ]) >/dev/null 3<&- 4>&-
   trash=$?
@@ -300,12 +315,21 @@ while :; do
   case $q in
     'c '*) clean="$clean$nl${q#*"$nl"}"; say ok ;;
     'g '*)
-      A=${q#g } A=${A%% *} P=''
-      [ "$A" = 0 ] && A='' || P=${q#*"$nl"}
+      [ -z "$A" ] || evict
+      P=''
+      case $q in *"$nl"*) P=${q#*"$nl"} A=$P.in ;; esac
       tick
-      say ok
+      # Made here, so that it is there before anybody writes to it, and new.
+      if [ -n "$A" ] && ! t=$(umask 077; { mkdir "$A" && set -C && true >"$P"; } 2>&1); then
+        say no "${t%%"$nl"*}"
+      else
+        say ok
+      fi
       ;;
     'x '* | 'r '*) run "${q%% *}" "${q#*"$nl"}" ;;
+    # The last one: its end is that of the lane.
+    'X '*) run x "${q#*"$nl"}"; break ;;
+    'R '*) run r "${q#*"$nl"}"; break ;;
     *) break ;;
   esac
 done
