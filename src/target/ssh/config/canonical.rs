@@ -11,7 +11,7 @@ use super::{super::pattern, keyword::Key, resolved::Family, settings::Settings, 
 pub(super) fn canonical(settings: &Settings, name: &str) -> Result<String, String> {
     let family = family(settings);
     if let Some(address) = address(name, family) {
-        return Ok(address);
+        return Ok(if address.eq_ignore_ascii_case(name) { name.to_owned() } else { address });
     }
     // It cannot be a name, though it is no address of the wanted family either.
     if looks_like_address(name) {

@@ -302,7 +302,7 @@ impl Key {
     pub(super) const COUNT: usize = Self::Obsolete as usize + 1;
 
     /// The keyword of that name, in lower case.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub fn named(name: &str) -> Option<Self> {
         let alias = || ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, key)| *key);
         KEYWORDS.iter().find(|keyword| keyword.name == name).map(|keyword| keyword.key).or_else(alias)
     }
