@@ -168,7 +168,7 @@ async fn carry_out(
         Kind::Run(_) => output::log_dir(&settings.state_dir, &id),
         Kind::Query => None,
     };
-    let output::Readers { readers, prompt } =
+    let output::Readers { readers, prompt, screen } =
         output::readers(global, &asked.run, asked.kind, settings.color, logs.as_deref(), settings.interactive);
     let password = password::of_login(&asked.run, prompt.as_ref()).await?;
     let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
@@ -198,7 +198,7 @@ async fn carry_out(
     let run = Arc::new(run);
     let mut conclusion = dispatch(&scope, run.clone(), &hosts).await;
     let shown = matches!(run.request, Request::Trust { .. })
-        && trust::ceremony(&scope, &run, prompt.as_ref(), asked.accept_new, &mut conclusion).await;
+        && trust::ceremony(&scope, &run, prompt.as_ref(), screen.as_ref(), asked.accept_new, &mut conclusion).await;
     listener.abort();
     let _ = listener.await;
     if let Some(timer) = timer {

@@ -10,7 +10,7 @@ use super::{
     tell, terminal,
 };
 use crate::{
-    report::{Github, Json, Junit, Lines, Log, Options, Plain, Reader, Tty, Verbosity},
+    report::{Github, Json, Junit, Lines, Log, Options, Plain, Reader, Screen, Tty, Verbosity},
     scope::Prompt,
     vocab::RunId,
 };
@@ -28,6 +28,8 @@ pub enum Kind {
 pub struct Readers {
     pub readers: Vec<Box<dyn Reader>>,
     pub prompt: Option<Prompt>,
+    /// Where rows are drawn that have to make room for talk.
+    pub screen: Option<Screen>,
 }
 
 pub fn readers(global: &Global, run: &RunFlags, kind: Kind, color: bool, logs: Option<&Path>, ask: bool) -> Readers {
@@ -63,16 +65,17 @@ pub fn readers(global: &Global, run: &RunFlags, kind: Kind, color: bool, logs: O
         readers.extend(logs.map(|dir| Box::new(Log::new(dir)) as Box<dyn Reader>));
     }
     readers.extend(run.junit.as_ref().map(|path| Box::new(Junit::new(path)) as Box<dyn Reader>));
+    let drawn = screen.clone();
     let prompt = ask.then(|| {
         Prompt::new(move |question| {
             let ask = || terminal::ask(question);
-            match &screen {
+            match &drawn {
                 Some(screen) => screen.suspend(ask),
                 None => ask(),
             }
         })
     });
-    Readers { readers, prompt }
+    Readers { readers, prompt, screen }
 }
 
 /// The form that `auto` means here.

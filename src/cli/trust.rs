@@ -6,6 +6,7 @@ use crate::{
         Conclusion, Run,
         trust::{self, Decision},
     },
+    report::Screen,
     scope::{Prompt, Scope},
     target::ssh::Station,
 };
@@ -15,6 +16,7 @@ pub async fn ceremony(
     scope: &Scope,
     run: &Run,
     prompt: Option<&Prompt>,
+    screen: Option<&Screen>,
     accept_new: bool,
     conclusion: &mut Conclusion,
 ) -> bool {
@@ -28,8 +30,12 @@ pub async fn ceremony(
         (true, _, Ok(())) => (Decision::Write, false),
         (false, None, Ok(())) => (declined("not all of its keys are known, and nobody can be asked"), false),
         (false, Some(prompt), Ok(())) => {
-            let question = format!("{}write {what}? [y/N] ", answer::keys_table(conclusion));
-            let decision = match scope.race(prompt.line(question)).await {
+            let show = || tell(&answer::keys_table(conclusion));
+            match screen {
+                Some(screen) => screen.suspend(show),
+                None => show(),
+            }
+            let decision = match scope.race(prompt.line(format!("write {what}? [y/N] "))).await {
                 Ok(Ok(answer)) if ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()) => Decision::Write,
                 Ok(Ok(_)) => declined("not all of its keys are known, and they were not agreed to"),
                 Ok(Err(error)) => declined(&format!("not all of its keys are known, and nobody answered: {error}")),

@@ -56,11 +56,16 @@ fn all(state: &str) -> Vec<(String, String)> {
     ["ED25519", "ECDSA", "RSA"].map(|kind| (kind.to_owned(), state.to_owned())).to_vec()
 }
 
-/// An answer that is a signal: this terminal is not the controlling one, where ^C would be one.
+/// An answer that is a signal, as a second terminal would send it.
 const INTERRUPT: &str = "^C";
 
 /// `rbee` at a terminal of its own, where `answer` is typed as soon as it asks.
-fn at_a_terminal(mut command: Command, answer: &str) -> (Option<i32>, String, String) {
+fn at_a_terminal(rbee: Command, answer: &str) -> (Option<i32>, String, String) {
+    // Questions are put to the controlling terminal.
+    let mut command = Command::new("setsid");
+    command.arg("--ctty").arg(rbee.get_program()).args(rbee.get_args()).env_clear();
+    command.envs(rbee.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(rbee.get_current_dir().unwrap());
     let pty = nix::pty::openpty(None, None).unwrap();
     let (mut screen, slave) = (File::from(pty.master), File::from(pty.slave));
     command.stdin(slave.try_clone().unwrap()).stderr(slave).stdout(Stdio::piped());
