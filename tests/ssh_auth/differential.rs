@@ -54,8 +54,8 @@ async fn compare(lab: &Lab, rows: Vec<Row<'_>>) {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-fn identities(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| format!("IdentityFile {}\n", path.display())).collect()
+fn identities<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    paths.into_iter().map(|path| format!("IdentityFile {}\n", path.display())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,99 +79,74 @@ async fn files_and_agents() {
         succeeds,
     };
     let rows = vec![
-        row("one file", format!("{none}{}", identities(&[a.clone()])), &["a"], true),
-        row("files in order", format!("{none}{}", identities(&[d.clone(), c.clone(), a.clone()])), &["a"], true),
-        row("an rsa key", format!("{none}{}", identities(&[c.clone()])), &["c"], true),
-        row("nobody's key", format!("{none}{}", identities(&[d.clone(), a.clone()])), &["b"], false),
-        row("a missing file", format!("{none}{}", identities(&[keys.path("none"), a.clone()])), &["a"], true),
-        row("the agent before files", format!("{agent}{}", identities(&[d.clone()])), &["d"], true),
-        row("named keys of the agent first", format!("{agent}{}", identities(&[c.clone(), d.clone()])), &["d"], true),
-        row("in the agent's order", format!("{agent}{}", identities(&[c.clone(), b.clone()])), &["d"], false),
+        row("one file", format!("{none}{}", identities([&a])), &["a"], true),
+        row("files in order", format!("{none}{}", identities([&d, &c, &a])), &["a"], true),
+        row("an rsa key", format!("{none}{}", identities([&c])), &["c"], true),
+        row("nobody's key", format!("{none}{}", identities([&d, &a])), &["b"], false),
+        row("a missing file", format!("{none}{}", identities([&keys.path("none"), &a])), &["a"], true),
+        row("the agent before files", format!("{agent}{}", identities([&d])), &["d"], true),
+        row("named keys of the agent first", format!("{agent}{}", identities([&c, &d])), &["d"], true),
+        row("in the agent's order", format!("{agent}{}", identities([&c, &b])), &["d"], false),
         row(
             "only what is named",
-            format!("IdentitiesOnly yes\n{agent}{}", identities(&[keys.public_only("b")])),
+            format!("IdentitiesOnly yes\n{agent}{}", identities([&keys.public_only("b")])),
             &["b"],
             true,
         ),
         row(
             "only what is named, not the rest",
-            format!("IdentitiesOnly yes\n{agent}{}", identities(&[d.clone()])),
+            format!("IdentitiesOnly yes\n{agent}{}", identities([&d])),
             &["a"],
             false,
         ),
         row(
             "only a file, with an agent of strangers",
-            format!("IdentitiesOnly yes\n{agent}{}", identities(&[d.clone()])),
+            format!("IdentitiesOnly yes\n{agent}{}", identities([&d])),
             &["d"],
             true,
         ),
-        row("half a key", format!("{none}{}", identities(&[keys.public_only("c"), a.clone()])), &["c", "a"], true),
+        row("half a key", format!("{none}{}", identities([&keys.public_only("c"), &a])), &["c", "a"], true),
         row(
             "half a key that is not taken",
-            format!("{none}{}", identities(&[keys.public_only("c"), a.clone()])),
+            format!("{none}{}", identities([&keys.public_only("c"), &a])),
             &["a"],
             true,
         ),
-        row(
-            "a locked key and another",
-            format!("{none}{}", identities(&[locked.clone(), a.clone()])),
-            &["locked", "a"],
-            true,
-        ),
-        row(
-            "a locked key that is not taken",
-            format!("{none}{}", identities(&[locked.clone(), a.clone()])),
-            &["a"],
-            true,
-        ),
-        row("a locked key alone", format!("{none}{}", identities(&[locked.clone()])), &["locked"], false),
-        row(
-            "a key that others may read",
-            format!("{none}{}", identities(&[wide.clone(), a.clone()])),
-            &["wide", "a"],
-            true,
-        ),
-        row(
-            "a public half of another key",
-            format!("{none}{}", identities(&[swapped.clone(), d.clone()])),
-            &["a", "d"],
-            true,
-        ),
+        row("a locked key and another", format!("{none}{}", identities([&locked, &a])), &["locked", "a"], true),
+        row("a locked key that is not taken", format!("{none}{}", identities([&locked, &a])), &["a"], true),
+        row("a locked key alone", format!("{none}{}", identities([&locked])), &["locked"], false),
+        row("a key that others may read", format!("{none}{}", identities([&wide, &a])), &["wide", "a"], true),
+        row("a public half of another key", format!("{none}{}", identities([&swapped, &d])), &["a", "d"], true),
         row(
             "algorithms that are accepted",
-            format!("{none}PubkeyAcceptedAlgorithms rsa-sha2-256\n{}", identities(&[a.clone(), c.clone()])),
+            format!("{none}PubkeyAcceptedAlgorithms rsa-sha2-256\n{}", identities([&a, &c])),
             &["a", "c"],
             true,
         ),
         row(
             "algorithms that are not",
-            format!("{none}PubkeyAcceptedAlgorithms -ssh-ed25519,ecdsa-*\n{}", identities(&[a.clone(), b.clone()])),
+            format!("{none}PubkeyAcceptedAlgorithms -ssh-ed25519,ecdsa-*\n{}", identities([&a, &b])),
             &["a", "b"],
             false,
         ),
-        row(
-            "too short a key",
-            format!("{none}RequiredRSASize 3072\n{}", identities(&[c.clone(), a.clone()])),
-            &["c", "a"],
-            true,
-        ),
+        row("too short a key", format!("{none}RequiredRSASize 3072\n{}", identities([&c, &a])), &["c", "a"], true),
         row("too short a key in the agent", format!("{agent}RequiredRSASize 3072\nIdentityFile none\n"), &["c"], false),
-        row("no keys wanted", format!("{none}PubkeyAuthentication no\n{}", identities(&[a.clone()])), &["a"], false),
+        row("no keys wanted", format!("{none}PubkeyAuthentication no\n{}", identities([&a])), &["a"], false),
         row(
             "another method preferred",
-            format!("{none}PreferredAuthentications password,publickey\n{}", identities(&[a.clone()])),
+            format!("{none}PreferredAuthentications password,publickey\n{}", identities([&a])),
             &["a"],
             true,
         ),
         row(
             "only another method",
-            format!("{none}PreferredAuthentications password\n{}", identities(&[a.clone()])),
+            format!("{none}PreferredAuthentications password\n{}", identities([&a])),
             &["a"],
             false,
         ),
         row(
             "an agent that is not there",
-            format!("IdentityAgent {}/gone\n{}", keys.dir().display(), identities(&[a.clone()])),
+            format!("IdentityAgent {}/gone\n{}", keys.dir().display(), identities([&a])),
             &["a"],
             true,
         ),
@@ -198,7 +173,7 @@ async fn forms_of_files() {
         for path in [keys.path(name), keys.private_only(name)] {
             rows.push(Row {
                 name,
-                config: format!("IdentityAgent none\n{}", identities(&[path])),
+                config: format!("IdentityAgent none\n{}", identities([&path])),
                 authorized: keys.public(name),
                 succeeds: true,
             });
@@ -229,7 +204,7 @@ async fn certificates() {
     let with = |agent: &Agent| format!("IdentityAgent {}\n", agent.socket.display());
     let none = "IdentityAgent none\n".to_owned();
     let certificate = |name: &str| format!("CertificateFile {}\n", keys.path(&format!("{name}-cert.pub")).display());
-    let file = |name: &str| identities(&[keys.path(name)]);
+    let file = |name: &str| identities([&keys.path(name)]);
     let row = |name, config: String, authorized: &[&str], succeeds| Row {
         name,
         config,
@@ -261,7 +236,7 @@ async fn certificates() {
         row("of a locked key", none.clone() + &file("locked"), &[], false),
         row("in the agent", with(&agent) + "IdentityFile none\n", &[], true),
         row("in the agent, named", "IdentitiesOnly yes\n".to_owned() + &with(&agent) + &file("b"), &[], true),
-        row("its key in the agent", with(&bare) + &certificate("c") + &identities(&[keys.public_only("c")]), &[], true),
+        row("its key in the agent", with(&bare) + &certificate("c") + &identities([&keys.public_only("c")]), &[], true),
         row(
             "not accepted by us",
             none.clone() + "PubkeyAcceptedAlgorithms ssh-ed25519,rsa-sha2-512\n" + &file("a") + &file("b"),
@@ -285,7 +260,7 @@ async fn a_server_that_wants_the_shorter_hash() {
     let lab = Lab::with(&["one"], &["PubkeyAcceptedAlgorithms rsa-sha2-256"]);
     let agent = Agent::start(lab.dir(), &[keys.path("rsa")]);
     let ways = [
-        format!("IdentityAgent none\n{}", identities(&[keys.path("rsa")])),
+        format!("IdentityAgent none\n{}", identities([&keys.path("rsa")])),
         format!("IdentityAgent {}\nIdentityFile none\n", agent.socket.display()),
     ];
     // The server does not say what it wants, so both have to be told.
@@ -354,8 +329,8 @@ async fn a_server_that_has_seen_enough() {
     let rows = vec![
         row("the third", format!("{agent}IdentityFile none\n"), "c", true),
         row("the fourth is too late", format!("{agent}IdentityFile none\n"), "d", false),
-        row("the fifth, named", format!("{agent}{}", identities(&[keys.path("e")])), "e", true),
-        row("the fifth, alone", format!("IdentitiesOnly yes\n{agent}{}", identities(&[keys.path("e")])), "e", true),
+        row("the fifth, named", format!("{agent}{}", identities([&keys.path("e")])), "e", true),
+        row("the fifth, alone", format!("IdentitiesOnly yes\n{agent}{}", identities([&keys.path("e")])), "e", true),
         row("files, too", format!("IdentityAgent none\n{}", identities(&all)), "e", false),
     ];
     compare(&lab, rows).await;

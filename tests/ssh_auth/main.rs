@@ -27,6 +27,9 @@ use rbee::{
 };
 use sshd::Lab;
 
+/// What a list of errors is compared with.
+const NO_ERRORS: [String; 0] = [];
+
 fn scope() -> Scope {
     let (emitter, _receiver) = events(RunId::new("test").unwrap());
     Scope::new(Cancel::new(), emitter)

@@ -18,7 +18,7 @@ use russh::{
     server::{self, Auth, Handler, Response},
 };
 
-use super::{scope, sshd::Lab};
+use super::{NO_ERRORS, scope, sshd::Lab};
 
 /// What is asked in one step (with whether the answer may be seen), and what has to be answered.
 type Step = (&'static [(&'static str, bool)], &'static [&'static str]);
@@ -155,7 +155,7 @@ const TWO_STEPS: &[Step] = &[
 async fn each_question_is_put_once_for_all_hosts() {
     let quizzes = Quizzes::start(6, TWO_STEPS).await;
     let (people, asked) = person(&["open sesame", "123", "4"]);
-    assert_eq!(quizzes.login(people).await, [String::new(); 0]);
+    assert_eq!(quizzes.login(people).await, NO_ERRORS);
     let asked = asked.lock().unwrap().clone();
     assert_eq!(asked.len(), 3, "{asked:?}");
     assert!(asked[0].starts_with("password for bob@h") && !asked[0].ends_with("(shown)"), "{asked:?}");
@@ -168,7 +168,7 @@ async fn a_wrong_answer_costs_one_host_one_try() {
     let quizzes = Quizzes::start(4, TWO_STEPS).await;
     // The password is asked for again, too: which of the two was wrong, nobody says.
     let (people, asked) = person(&["open sesame", "999", "4", "open sesame", "123", "4"]);
-    assert_eq!(quizzes.login(people).await, [String::new(); 0]);
+    assert_eq!(quizzes.login(people).await, NO_ERRORS);
     assert_eq!(asked.lock().unwrap().len(), 6);
     let wrong = quizzes.answers.lock().unwrap().iter().filter(|given| given.contains(&"999".to_owned())).count();
     assert_eq!(wrong, 1);

@@ -18,7 +18,7 @@ use rbee::{
 };
 
 use super::{
-    scope,
+    NO_ERRORS, scope,
     sshd::{Lab, free_port, keygen},
     until,
 };
@@ -184,9 +184,9 @@ async fn rooted_one_password_serves_all_hosts() {
         assert!(town.ssh(PASSWORD), "{way}: {}", town.log());
         assert!(!town.ssh("open barley"), "{way}");
         let (people, asked) = person(&[PASSWORD], Duration::ZERO);
-        assert_eq!(town.all(people).await, [String::new(); 0], "{way}: {}", town.log());
+        assert_eq!(town.all(people).await, NO_ERRORS, "{way}: {}", town.log());
         assert_eq!(asked.load(Ordering::SeqCst), 1, "{way}");
-        assert_eq!(town.all(given(PASSWORD)).await, [String::new(); 0], "{way}: {}", town.log());
+        assert_eq!(town.all(given(PASSWORD)).await, NO_ERRORS, "{way}: {}", town.log());
     }
 }
 
@@ -205,7 +205,7 @@ async fn rooted_a_wrong_password_is_tried_on_one_host() {
 
         let start = town.log().len();
         let (people, asked) = person(&["a", PASSWORD], Duration::ZERO);
-        assert_eq!(town.all(people).await, [String::new(); 0], "{way}: {}", town.log());
+        assert_eq!(town.all(people).await, NO_ERRORS, "{way}: {}", town.log());
         assert_eq!(asked.load(Ordering::SeqCst), 2, "{way}");
         assert_eq!(failures(&town.log()[start..]), 1, "{way}: {}", &town.log()[start..]);
 
@@ -230,7 +230,7 @@ async fn rooted_a_key_and_a_password_are_both_wanted() {
         town.configure(&format!("IdentityFile {}", town.at("id").display()));
         assert!(town.ssh(PASSWORD), "{methods}: {}", town.log());
         let (people, asked) = person(&[PASSWORD], Duration::ZERO);
-        assert_eq!(town.all(people).await, [String::new(); 0], "{methods}: {}", town.log());
+        assert_eq!(town.all(people).await, NO_ERRORS, "{methods}: {}", town.log());
         assert_eq!(asked.load(Ordering::SeqCst), 1, "{methods}");
         let errors = town.all(People::default()).await;
         assert_eq!(errors.len(), 3);
@@ -250,7 +250,7 @@ async fn rooted_who_types_slower_than_the_server_waits_is_asked_once() {
     for way in WAYS {
         let town = Town::new(3, &format!("{way}\nLoginGraceTime 3"));
         let (people, asked) = person(&[PASSWORD], Duration::from_secs(6));
-        assert_eq!(town.all(people).await, [String::new(); 0], "{way}: {}", town.log());
+        assert_eq!(town.all(people).await, NO_ERRORS, "{way}: {}", town.log());
         assert_eq!(asked.load(Ordering::SeqCst), 1, "{way}");
     }
 }
@@ -270,6 +270,6 @@ async fn rooted_what_is_switched_off_is_not_tried() {
     assert!(errors[0].contains("--password-file"), "{errors:?}");
     // One method stands in for the other; which comes first is the configuration's word.
     town.configure("IdentityFile none\nPreferredAuthentications password");
-    assert_eq!(town.all(given(PASSWORD)).await, [String::new(); 0], "{}", town.log());
+    assert_eq!(town.all(given(PASSWORD)).await, NO_ERRORS, "{}", town.log());
     assert!(town.log().contains("Accepted password for bob"), "{}", town.log());
 }
