@@ -38,10 +38,15 @@ impl Agent {
     pub(super) async fn open(socket: &Path, handle: &Handle<Client>) -> Result<Self, String> {
         let listing = async {
             let mut client = AgentClient::connect_uds(socket).await?;
-            let bound = match handle.agent_session_binding() {
-                Some(binding) => client.bind_session(binding, false).await.is_ok(),
-                None => false,
-            };
+            let mut bound = false;
+            if let Some(binding) = handle.agent_session_binding() {
+                match client.bind_session(binding, false).await {
+                    Ok(()) => bound = true,
+                    // An agent that does not know this says so; one that hangs up over it is asked without it.
+                    Err(russh::keys::Error::AgentFailure) => {}
+                    Err(_) => client = AgentClient::connect_uds(socket).await?,
+                }
+            }
             let held = client.request_identities().await?;
             Ok::<_, russh::keys::Error>((client, bound, held))
         };

@@ -31,24 +31,22 @@ impl Tale {
     pub(super) fn error(self, resolved: &Resolved) -> TargetError {
         let Resolved { user, host_name, port, .. } = resolved;
         let too_many = self.ended.as_deref().is_some_and(|why| why.contains("Too many authentication failures"));
-        let mut said = if let [taken @ ..] = &self.taken[..]
-            && !taken.is_empty()
-        {
-            format!("{user}@{host_name} asks for more than {}", listed(taken, "and"))
-        } else {
+        let mut said = if self.taken.is_empty() {
             format!("the login as {user}@{host_name} was refused")
+        } else {
+            format!("{user}@{host_name} asks for more than {}", listed(&self.taken))
         };
         said += &match (self.offered.is_empty(), self.taken.is_empty()) {
             (true, true) if self.passed_over.is_empty() => ": there was no key to offer".to_owned(),
             (true, _) => String::new(),
-            (false, _) => format!("; offered: {}", listed(&self.offered, "and")),
+            (false, _) => format!("; offered: {}", listed(&self.offered)),
         };
         if !self.passed_over.is_empty() {
-            said += &format!("; not used: {}", listed(&self.passed_over, "and"));
+            said += &format!("; not used: {}", listed(&self.passed_over));
         }
         let accepts: Vec<String> = self.accepts.iter().flatten().map(|kind| <&str>::from(kind).to_owned()).collect();
         if !accepts.is_empty() && self.ended.is_none() {
-            said += &format!("; the server accepts {}", listed(&accepts, "and"));
+            said += &format!("; the server accepts {}", listed(&accepts));
         }
         if let Some(why) = &self.ended {
             said += &match (too_many, self.left) {
@@ -91,11 +89,11 @@ impl Tale {
 }
 
 /// `a, b and c`, or the first few and how many more.
-fn listed(names: &[String], and: &str) -> String {
+fn listed(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),
-        [most @ .., last] if names.len() <= NAMED => format!("{} {and} {last}", most.join(", ")),
-        _ => format!("{} {and} {} more", names[..NAMED].join(", "), names.len() - NAMED),
+        [most @ .., last] if names.len() <= NAMED => format!("{} and {last}", most.join(", ")),
+        _ => format!("{} and {} more", names[..NAMED].join(", "), names.len() - NAMED),
     }
 }

@@ -1,10 +1,13 @@
 //! What a key file holds, judged by its text alone.
 
+use std::sync::Arc;
+
 use russh::keys::{
     Certificate, Error as KeyError, PrivateKey, PublicKey, decode_secret_key,
     ssh_key::{Algorithm, private::KeypairData},
 };
 
+use super::Private;
 use crate::vocab::text;
 
 /// The public half of an identity: a key, or a key that an authority has signed.
@@ -41,16 +44,6 @@ impl Public {
             _ => false,
         }
     }
-}
-
-/// The private half, as far as the text tells without a passphrase.
-#[derive(Debug)]
-pub(super) enum Private {
-    Ready(PrivateKey),
-    /// Encrypted in a form that can be read.
-    Locked,
-    /// Says what it is and what to do about it.
-    Unusable(String),
 }
 
 /// Reads a public key or a certificate from the first line that is no comment.
@@ -94,7 +87,7 @@ pub(super) fn unlock(text: &str, passphrase: &str) -> Option<Private> {
 /// A key that was read, if it can sign here.
 fn usable(key: PrivateKey) -> Private {
     match key.key_data() {
-        KeypairData::Ed25519(_) | KeypairData::Ecdsa(_) | KeypairData::Rsa(_) => Private::Ready(key),
+        KeypairData::Ed25519(_) | KeypairData::Ecdsa(_) | KeypairData::Rsa(_) => Private::Ready(Arc::new(key)),
         KeypairData::SkEd25519(_) | KeypairData::SkEcdsaSha2NistP256(_) => Private::Unusable(
             "it is a security key, which signs only through an agent here; add it with ssh-add".to_owned(),
         ),

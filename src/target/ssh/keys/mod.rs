@@ -113,20 +113,10 @@ impl KeyStore {
             let text = file.text.clone();
             let tried = tokio::task::spawn_blocking(move || format::unlock(text.expose(), passphrase.expose())).await;
             if let Some(private) = tried.ok().flatten() {
-                return private.into();
+                return private;
             }
         }
         Private::Unusable(format!("its passphrase was wrong {TRIES} times"))
-    }
-}
-
-impl From<format::Private> for Private {
-    fn from(private: format::Private) -> Self {
-        match private {
-            format::Private::Ready(key) => Self::Ready(Arc::new(key)),
-            format::Private::Locked => Self::Locked,
-            format::Private::Unusable(why) => Self::Unusable(why),
-        }
     }
 }
 
@@ -152,7 +142,7 @@ fn load(path: &Path) -> File {
             Private::Unusable(format!("its mode {mode:04o} lets others read it; run chmod 600 on it")),
         );
     }
-    let private: Private = format::private(text.expose()).into();
+    let private = format::private(text.expose());
     let text = if matches!(private, Private::Locked) { text } else { Secret::new("") };
     File { public, private, text, unlocked: OnceCell::new() }
 }
