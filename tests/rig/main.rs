@@ -3,5 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
 
 mod hosts;
+mod matrix;
 #[path = "../support/rig.rs"]
 mod rig;
+#[path = "../support/sshd.rs"]
+#[allow(dead_code, reason = "shared with other test programs")]
+mod sshd;
+#[path = "../fleet/stage.rs"]
+#[allow(dead_code, reason = "shared with other test programs")]
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
+mod traces;
