@@ -67,10 +67,10 @@ pub fn request(verb: &str, script: &str) -> String {
     format!("{verb} {}\n{script}\n", script.split('\n').count())
 }
 
-/// Removes `path` and all below it, folders without write permission included.
+/// Removes `path`, which is absolute, and all below it, folders without write permission included.
 pub fn removal(path: &str) -> String {
     let path = sh_quote(path);
-    format!("rm -rf -- {path} || {{ chmod -R u+rwX -- {path}; rm -rf -- {path}; }} || bad=1")
+    format!("rm -rf -- {path} || {{ chmod -R u+rwX {path}; rm -rf -- {path}; }} || bad=1")
 }
 
 /// The program of a channel that takes a file: says who it is, waits to be taken in, writes, and hashes what it wrote if
