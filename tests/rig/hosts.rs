@@ -45,7 +45,10 @@ fn rooted_a_link_is_cut_and_mended_and_slow() {
     rig.cut("h1");
     assert!(!answers());
     rig.mend("h1");
-    assert!(answers());
+    let start = std::time::Instant::now();
+    while !answers() {
+        assert!(start.elapsed() < Duration::from_secs(30), "the link is not mended");
+    }
     rig.rate("h1", "8mbit");
     let start = std::time::Instant::now();
     assert_eq!(rig.ssh("h1", "head -c 3000000 /dev/zero").stdout.len(), 3_000_000);

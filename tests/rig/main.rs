@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
 
+mod cuts;
 mod hosts;
+mod mac;
 mod matrix;
 #[path = "../support/rig.rs"]
 mod rig;

@@ -14,26 +14,29 @@ use crate::{
 /// What a cancel may take: the grace, 2 s, and room for a machine that does the same on many hosts at once.
 const CANCELLED: Duration = Duration::from_millis(500 + 2_000 + 8_000);
 
-/// What to do with a host, in this order.
+/// Where the program comes from.
 #[derive(Clone, Copy)]
-enum Build {
+pub enum Build {
     /// A recipe is built there, which needs bash.
     There,
     /// A program comes from here.
     Here,
 }
 
-struct Matrix {
-    rig: Rig,
-    hosts: Vec<String>,
+/// Hosts, all of which are to pass the same.
+pub struct Matrix {
+    pub rig: Rig,
+    pub hosts: Vec<String>,
+    /// What a preflight says of them.
+    pub system: &'static str,
 }
 
 impl Matrix {
-    fn up(hosts: &[&str]) -> Self {
+    pub fn up(hosts: &[&str]) -> Self {
         let rig = Rig::with(hosts);
         let inventory = fs::read_to_string(rig.inventory()).unwrap();
         let hosts = inventory.lines().map(|line| line.trim_matches(['[', ']']).replace("hosts.", "")).collect();
-        Self { rig, hosts }
+        Self { rig, hosts, system: "linux" }
     }
 
     /// A host for each server and login shell.
@@ -60,7 +63,7 @@ impl Matrix {
     }
 
     /// Everything, on every host at once.
-    fn passes(&self, build: Build) {
+    pub fn passes(&self, build: Build) {
         self.checks();
         self.executes();
         self.installs(build);
@@ -76,7 +79,7 @@ impl Matrix {
         let hosts = ran.document()["hosts"].as_array().unwrap().clone();
         assert_eq!(hosts.len(), self.hosts.len(), "{ran}");
         for host in hosts {
-            assert_eq!(host["check"]["facts"]["os"], "linux", "{host}\n{ran}");
+            assert_eq!(host["check"]["facts"]["os"], self.system, "{host}\n{ran}");
         }
     }
 
@@ -104,7 +107,7 @@ impl Matrix {
         let head = format!("pkgname={id}\npkgver=1.0\npkgrel=1\narch=('x86_64' 'aarch64')\nlicense=('MIT')\n");
         fs::write(folder.join("PKGBUILD"), head + functions).unwrap();
         let worker = format!(
-            "name = \"{id}\"\ndescription = \"a test\"\naccelerator = \"cpu\"\nplatforms = [\"linux\"]\n\
+            "name = \"{id}\"\ndescription = \"a test\"\naccelerator = \"cpu\"\nplatforms = [\"linux\", \"macos\"]\n\
              architectures = [\"x86_64\", \"aarch64\"]\nlicense = \"MIT\"\n"
         );
         fs::write(folder.join("worker.toml"), worker).unwrap();
