@@ -68,6 +68,10 @@ fn rooted_nothing_is_left_of_a_rig() {
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/rig");
         Command::new(program).arg("--dir").arg(&dir).args(words).output().unwrap()
     };
+    let failed = rig(&["up", "2", "--sshd-config", "Nonsense yes"]);
+    let said = String::from_utf8_lossy(&failed.stderr);
+    assert!(!failed.status.success() && said.contains("h1 does not answer") && said.contains("Nonsense"), "{said}");
+    assert!(!dir.exists(), "left by a rig that did not start");
     let made = rig(&["up", "--until", &waits.id().to_string(), "2"]);
     assert!(made.status.success(), "{made:?}");
     assert!(elsewhere() >= 4, "two hosts have two processes each");
@@ -85,10 +89,11 @@ fn rooted_nothing_is_left_of_a_rig() {
 #[ignore = "needs root"]
 fn rooted_without_root_there_is_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
-    let script = dir.path().join("rig");
     // Where the project lies may be closed to others.
-    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/rig"), &script).unwrap();
-    Command::new("chmod").arg("755").args([dir.path(), &script]).status().unwrap();
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
+    assert!(Command::new("cp").arg("-r").arg(scripts).arg(dir.path()).status().unwrap().success());
+    assert!(Command::new("chmod").arg("-R").arg("a+rX").arg(dir.path()).status().unwrap().success());
+    let script = dir.path().join("scripts/rig");
     let refused = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3"])
         .arg(&script)
