@@ -9,7 +9,6 @@ mod matrix;
 #[path = "../support/rig.rs"]
 mod rig;
 #[path = "../support/sshd.rs"]
-#[allow(dead_code, reason = "shared with other test programs")]
 mod sshd;
 #[path = "../fleet/stage.rs"]
 #[allow(dead_code, reason = "shared with other test programs")]
