@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use crate::{
     scope::{Scope, Stop},
-    vocab::{Digest, Reason, Stream},
+    vocab::{Digest, Reason, Secret, Stream},
 };
 
 /// Something that runs scripts and takes files, under supervision.
@@ -63,6 +63,8 @@ pub trait Target: Send + Sync {
 pub struct Command {
     /// POSIX sh, run by `/bin/sh -c` in a session of its own with an empty stdin.
     pub script: String,
+    /// One line that is its stdin instead: what must not be seen has no other way to a command.
+    pub stdin: Option<Secret>,
     pub trust: Trust,
     /// Shown in events and errors: "probe", "build".
     pub label: String,
@@ -80,12 +82,17 @@ pub enum Trust {
 impl Command {
     /// A short step of our own.
     pub fn own(label: impl Into<String>, script: impl Into<String>) -> Self {
-        Self { script: script.into(), trust: Trust::Own, label: label.into() }
+        Self { script: script.into(), stdin: None, trust: Trust::Own, label: label.into() }
     }
 
     /// Somebody else's code.
     pub fn foreign(label: impl Into<String>, script: impl Into<String>) -> Self {
-        Self { script: script.into(), trust: Trust::Foreign, label: label.into() }
+        Self { script: script.into(), stdin: None, trust: Trust::Foreign, label: label.into() }
+    }
+
+    /// The same with one line as its stdin.
+    pub fn with_stdin(self, line: Secret) -> Self {
+        Self { stdin: Some(line), ..self }
     }
 }
 
