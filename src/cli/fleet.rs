@@ -9,16 +9,19 @@ use serde_json::json;
 
 use super::{
     Complaint, answer,
-    args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
+    args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags, SudoFlags},
     context::{self, Context},
     output::{self, Kind},
-    print, programs, signals,
+    print, programs, signals, sudo_password,
     table::table,
     tell,
 };
 use crate::{
     catalog::Catalog,
-    engine::{Conclusion, InstallRequest, Request, Run, SshFleet, dispatch, local_build::LocalBuilds, request::Wanted},
+    engine::{
+        Conclusion, InstallRequest, Request, Run, SshFleet, SudoPassword, dispatch, local_build::LocalBuilds,
+        request::Wanted,
+    },
     inventory::Intent,
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
@@ -33,6 +36,7 @@ struct Asked {
     intent: Intent,
     run: RunFlags,
     install: InstallFlags,
+    sudo: SudoFlags,
     /// `plan --exit-code`.
     changes_exit: bool,
 }
@@ -56,6 +60,7 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
         intent: Intent::Read,
         run,
         install: InstallFlags::default(),
+        sudo: SudoFlags::default(),
         changes_exit: false,
     };
     let change = |request, run| Asked { kind: Kind::Run(Lines::Talk), intent: Intent::Change, ..query(request, run) };
@@ -72,19 +77,20 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
             let request = Request::Install(install_request(global, &install, true).await?);
             Asked { install, changes_exit: exit_code, ..query(request, run) }
         }
-        FleetCommand::Install { install, dry_run: true, run } => {
+        FleetCommand::Install { install, dry_run: true, sudo, run } => {
             let request = Request::Install(install_request(global, &install, true).await?);
-            Asked { install, intent: Intent::Change, ..query(request, run) }
+            Asked { install, sudo, intent: Intent::Change, ..query(request, run) }
         }
-        FleetCommand::Install { install, dry_run: false, run } => {
+        FleetCommand::Install { install, dry_run: false, sudo, run } => {
             let request = Request::Install(install_request(global, &install, false).await?);
-            Asked { install, ..change(request, run) }
+            Asked { install, sudo, ..change(request, run) }
         }
-        FleetCommand::Rollback { worker, run } => {
-            change(Request::Rollback { worker: worker.as_deref().map(worker_id).transpose()? }, run)
+        FleetCommand::Rollback { worker, sudo, run } => {
+            let request = Request::Rollback { worker: worker.as_deref().map(worker_id).transpose()? };
+            Asked { sudo, ..change(request, run) }
         }
-        FleetCommand::Remove { worker, force, run } => {
-            change(Request::Remove { worker: worker_id(&worker)?, force }, run)
+        FleetCommand::Remove { worker, force, sudo, run } => {
+            Asked { sudo, ..change(Request::Remove { worker: worker_id(&worker)?, force }, run) }
         }
         FleetCommand::Exec { command, run } => {
             // One word is a line for the shell, as with ssh; several are quoted, so that they arrive as they are.
@@ -161,6 +167,7 @@ async fn carry_out(
     };
     let output::Readers { readers, prompt } =
         output::readers(global, &asked.run, asked.kind, settings.color, logs.as_deref(), settings.interactive);
+    let sudo = SudoPassword::new(sudo_password::given(&asked.sudo, prompt.as_ref()).await?, prompt.clone());
     let connector = Connector::with_prompt(&settings, ssh, prompt);
     for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
         connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
@@ -182,6 +189,7 @@ async fn carry_out(
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
+        sudo,
         who: format!("{}@{}", settings.user, machine()),
         settings,
     };

@@ -10,6 +10,7 @@ mod output;
 mod programs;
 mod sandbox;
 mod signals;
+mod sudo_password;
 mod table;
 mod worker;
 

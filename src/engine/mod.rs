@@ -17,6 +17,8 @@ mod phase;
 pub mod plan;
 mod query;
 pub mod request;
+mod sudo;
+mod sudo_password;
 mod undo;
 mod watch;
 
@@ -25,3 +27,4 @@ pub use failure::Failure;
 pub use fleet::{Fleet, SshFleet};
 pub use query::{Finding, InstalledState, WorkerStatus};
 pub use request::{Binary, BuildPlace, InstallRequest, Request};
+pub use sudo_password::SudoPassword;

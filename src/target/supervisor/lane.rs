@@ -136,7 +136,10 @@ impl Lane {
         if let Some(line) = &command.stdin {
             let line = line.expose();
             if line.is_empty() || line.len() > STDIN_MAX || line.contains(['\n', '\0']) {
-                return Err(TargetError::Local(format!("what the {} command is to read is not one line", command.label)));
+                return Err(TargetError::Local(format!(
+                    "what the {} command is to read is not one line",
+                    command.label
+                )));
             }
             request.reserve_exact(script.len() + line.len() + 64);
             request.push_str("i 1\n");
