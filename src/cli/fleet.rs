@@ -135,10 +135,7 @@ fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result
         if catalog.family(name).next().is_some() {
             return Ok(());
         }
-        catalog
-            .resolve(name)
-            .map(drop)
-            .map_err(|error| Complaint::usage(error.to_string()).hint("rbee worker available lists them"))
+        catalog.resolve(name).map(drop).map_err(|error| Complaint::usage(error.to_string()))
     };
     match &install.worker {
         Some(Wanted::Named(name)) => known(name),

@@ -36,7 +36,13 @@ pub struct Readers {
 pub fn readers(global: &Global, run: &RunFlags, kind: Kind, color: bool, logs: Option<&Path>, ask: bool) -> Readers {
     let mut readers: Vec<Box<dyn Reader>> = Vec::new();
     let mut screen = None;
-    if let Kind::Run(lines) = kind {
+    let lines = match kind {
+        Kind::Run(lines) => Some(lines),
+        // The one document on stdout is all of it.
+        Kind::Query if global.output == OutputForm::Json => None,
+        Kind::Query => Some(Lines::Answer),
+    };
+    if let Some(lines) = lines {
         let verbosity = match (global.quiet, global.verbose) {
             (true, _) => Verbosity::Quiet,
             (false, 0) => Verbosity::Normal,
@@ -87,7 +93,7 @@ fn line(question: &str) -> io::Result<String> {
 fn form(global: &Global, lines: Lines) -> OutputForm {
     match global.output {
         // Lines that are data go to stdout: where that is not the same terminal, there is nothing to draw around.
-        OutputForm::Auto if stderr().is_terminal() && (lines == Lines::Talk || stdout().is_terminal()) => {
+        OutputForm::Auto if stderr().is_terminal() && (lines != Lines::Data || stdout().is_terminal()) => {
             OutputForm::Tty
         }
         OutputForm::Auto => OutputForm::Plain,

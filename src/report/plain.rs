@@ -48,6 +48,8 @@ pub enum Lines {
     Talk,
     /// What was asked for: `fleet exec`. Never left out, and what a program writes to its stdout goes to ours.
     Data,
+    /// There are none: the verb asks, and its answer is shown at the end by whoever asked. Until then warnings are told.
+    Answer,
 }
 
 /// What the readers for people have in common.
@@ -65,10 +67,13 @@ impl Options {
     /// Whether an event of this kind is told in words by a reader that shows everything as it comes.
     pub(super) fn tells(&self, kind: &EventKind) -> bool {
         let least = match kind {
+            EventKind::Summary(_) if self.lines == Lines::Answer => return false,
+            EventKind::Notice { level: Level::Warning, .. } if self.lines == Lines::Answer => Verbosity::Normal,
             EventKind::Line { .. } if self.lines == Lines::Data => Verbosity::Quiet,
             EventKind::Notice { level: Level::Error, .. }
             | EventKind::Cancel { stage: CancelStage::Unconfirmed, .. }
             | EventKind::Summary(_) => Verbosity::Quiet,
+            _ if self.lines == Lines::Answer => Verbosity::Verbose,
             EventKind::HostFinished(report) if !report.outcome.is_ok() => Verbosity::Quiet,
             EventKind::HostStarted | EventKind::PhaseFinished { .. } => Verbosity::Verbose,
             // Who asked for data wants to see that, and the recap.

@@ -1,4 +1,4 @@
-//! The end of a run in words: a table, the totals, and each failure again with what to do about it.
+//! The end of a run in words: a table, the totals, and for each failure what the table had no room for and what to do about it.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -28,7 +28,7 @@ pub fn recap(summary: &Summary, style: Style<'_>) -> Vec<String> {
         lines.push(String::new());
         let head = paint(style.color, report.outcome, &format!("{host} {}", outcome(report)));
         let text = what(report);
-        let said = if text.is_empty() { vec![head] } else { clean_lines(&format!("{head}: "), &text) };
+        let said = if fits(&text) { vec![head] } else { clean_lines(&format!("{head}: "), &text) };
         lines.extend(with_hint(said, report.hint.as_deref()));
         if let Some(dir) = style.logs {
             lines.push(format!("  log: {}", clean(&log::path(dir, host).to_string_lossy())));
@@ -42,11 +42,19 @@ fn needs_attention(report: &HostReport) -> bool {
     report.reason == Some(Reason::Unconfirmed) || !(report.outcome.is_ok() || report.outcome == Outcome::Cancelled)
 }
 
+/// Whether the table shows all of it, so that saying it again would tell nothing.
+fn fits(text: &str) -> bool {
+    text.trim() == first_line(text) && console::measure_text_width(text) <= WHAT_WIDTH
+}
+
+fn first_line(text: &str) -> String {
+    clean(text.trim().lines().next().unwrap_or_default())
+}
+
 fn table(hosts: &[HostSummary], color: bool) -> Vec<String> {
     let row = |HostSummary { host, report }: &HostSummary| {
         let what = what(report);
-        let first = clean(what.trim().lines().next().unwrap_or_default());
-        let what = console::truncate_str(&first, WHAT_WIDTH, "…").into_owned();
+        let what = console::truncate_str(&first_line(&what), WHAT_WIDTH, "…").into_owned();
         (report.outcome, [host.to_string(), outcome(report), what, human_duration(report.elapsed)])
     };
     let rows: Vec<_> = hosts.iter().map(row).collect();

@@ -128,9 +128,11 @@ pub(super) fn count(n: impl TryInto<u64>, what: &str) -> String {
     }
 }
 
-/// A limit as it was set: `15m` rather than `15m00s`.
+/// A limit as it was set: `15m` rather than `15m00s`, nor `14m59s` when a moment of it is over.
 pub(super) fn span(limit: Duration) -> String {
-    let text = human_duration(limit);
+    let rounded = Duration::from_secs(limit.as_secs().saturating_add(u64::from(limit.subsec_millis() >= 500)));
+    let whole = if limit.as_secs() < 10 { limit } else { rounded };
+    let text = human_duration(whole);
     for (long, short) in [("m00s", "m"), ("h00m", "h"), (".0s", "s")] {
         if let Some(head) = text.strip_suffix(long) {
             return format!("{head}{short}");
@@ -155,6 +157,8 @@ mod tests {
     fn limits_read_as_they_were_set() {
         let said = |secs| span(Duration::from_secs(secs));
         assert_eq!([5, 30, 90, 900, 3600, 5400].map(said), ["5s", "30s", "1m30s", "15m", "1h", "1h30m"]);
+        assert_eq!(span(Duration::from_millis(899_980)), "15m");
+        span(Duration::MAX);
     }
 
     #[test]

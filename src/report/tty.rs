@@ -121,7 +121,9 @@ impl Tty {
 impl Reader for Tty {
     fn event(&mut self, event: &Event) {
         self.board.apply(event);
-        if let EventKind::Summary(summary) = &event.kind {
+        if let EventKind::Summary(summary) = &event.kind
+            && self.options.tells(&event.kind)
+        {
             self.held.push(String::new());
             self.held.extend(recap(summary, Style { color: self.options.color, logs: self.options.logs.as_deref() }));
         } else if self.keeps(&event.kind) {

@@ -148,3 +148,14 @@ proptest! {
         prop_assert!(plain.finish().is_ok());
     }
 }
+
+#[test]
+fn an_answer_is_waited_for_in_silence() {
+    let mut script = Script::default();
+    script.started("fleet check", &["one"]);
+    script.phase(0.0, "one", Phase::Connect, None);
+    let (data, talk) = read(&script.0, Options { lines: Lines::Answer, ..Options::default() });
+    assert_eq!((data.as_str(), talk.as_str()), ("", ""));
+    let (_, talk) = read(&story(), Options { lines: Lines::Answer, ..Options::default() });
+    assert!(!talk.contains("changed"), "the answer is not the reader's to give: {talk}");
+}

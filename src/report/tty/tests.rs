@@ -122,3 +122,18 @@ proptest! {
         tty.finish().unwrap();
     }
 }
+
+#[test]
+fn a_query_shows_who_is_waited_for_and_leaves_nothing() {
+    let term = InMemoryTerm::new(14, 78);
+    let mut tty = Tty::on(term.clone(), Options { lines: Lines::Answer, ..Options::default() });
+    for event in story() {
+        tty.event(&event);
+        tty.tick(event.at);
+        if matches!(event.kind, EventKind::PhaseStarted { .. }) {
+            assert!(term.contents().contains("of 3 done"), "{}", term.contents());
+        }
+    }
+    tty.finish().unwrap();
+    assert!(!term.contents().contains("done"), "{}", term.contents());
+}
