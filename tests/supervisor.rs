@@ -520,3 +520,59 @@ async fn a_cancel_at_the_very_start_of_a_command_ends_it() {
         assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
     }
 }
+
+/// A way to this machine on which the first word to end a command, and the first to do so without grace, are lost.
+struct Forgetful(LocalOpener);
+
+#[async_trait]
+impl rbee::target::conduit::Opener for Forgetful {
+    async fn open(&self, command: &str) -> Result<rbee::target::conduit::Conduit, TargetError> {
+        use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+        let mut conduit = self.0.open(command).await?;
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let mut stdin = std::mem::replace(&mut conduit.stdin, Box::new(near));
+        tokio::spawn(async move {
+            let (mut lines, mut lost) = (tokio::io::BufReader::new(far), ["k\n", "K\n"].to_vec());
+            let mut line = String::new();
+            while matches!(lines.read_line(&mut line).await, Ok(1..)) {
+                match lost.iter().position(|word| *word == line) {
+                    Some(first) => drop(lost.remove(first)),
+                    None if stdin.write_all(line.as_bytes()).await.is_err() => break,
+                    None => drop(stdin.flush().await),
+                }
+                line.clear();
+            }
+        });
+        Ok(conduit)
+    }
+    async fn ping(&self) -> Result<(), TargetError> {
+        Ok(())
+    }
+    async fn close(&self) {}
+}
+
+/// A shell may miss a signal (dash did once in some thousand times): what is not done is said again.
+#[tokio::test]
+async fn a_cancel_that_is_lost_on_the_way_is_said_again() {
+    for sh in SHELLS {
+        let shell = shell(sh).to_str().unwrap().to_owned();
+        let supervision = Supervision { grace: Duration::from_secs(60), shell, ..Supervision::default() };
+        let target = Supervised::new(Forgetful(LocalOpener::default()), supervision);
+        let (token, (scope, _events)) = (token(), scope());
+        let command = Command::foreign("deaf", format!("trap '' TERM; echo ready; sleep {token} & sleep {token}"));
+        let (sender, mut ready) = tokio::sync::watch::channel(false);
+        let mut listener = Ready(sender);
+        let cancel = async {
+            ready.wait_for(|ready| *ready).await.unwrap();
+            scope.cancel().ask(CancelReason::Interrupt);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            scope.cancel().harden();
+            Instant::now()
+        };
+        let (ended, asked) = tokio::join!(target.run(&scope, &command, &mut listener), cancel);
+        assert!(matches!(ended, Err(TargetError::Stopped(_))), "{sh}: {ended:?}");
+        assert!(asked.elapsed() < ROOM, "{sh}: {:?}", asked.elapsed());
+        assert_eq!(processes_with(&token), [] as [u32; 0], "{sh}");
+        assert_eq!(target.close().await, Closed::Clean, "{sh}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -61,7 +63,7 @@ fn rooted_a_password_comes_through_stdin_and_leaves_no_trace() {
         assert!(!ran.to_string().contains("Tr0ub4dor"), "{ran}");
     }
     fs::remove_file(file).unwrap();
-    let home = std::process::Command::new("grep").arg("-rl").arg("Tr0ub4dor").arg(stage.rig.home()).output().unwrap();
+    let home = Command::new("grep").arg("-rl").arg("Tr0ub4dor").arg(stage.rig.home()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&home.stdout), "", "the controller kept it");
     let grep = "grep -rl Tr0ub4dor /home /tmp /var/tmp /run /usr/local /var/lib/sudo /var/log 2>/dev/null; :";
     assert_eq!(stage.on_host(grep), "", "the host kept it");
@@ -122,4 +124,55 @@ fn rooted_without_a_terminal_nothing_is_asked() {
     assert!(ran.stderr.contains("/nonexistent"), "{ran}");
     let ran = stage.fleet_with("remove echo-worker -H h1 --sudo-password-file -", "").exits(2);
     assert!(ran.stderr.contains("is empty"), "{ran}");
+}
+
+/// Whoever sits at a terminal is asked once for all hosts that lack only the right, and answers in the same run.
+#[test]
+#[ignore = "needs root"]
+fn rooted_a_terminal_is_asked_once_for_all_hosts() {
+    let stage = Stage::new(3, "ada ALL=(ALL) ALL");
+    stage.sudoers("h3", "ada ALL=(ALL) NOPASSWD: ALL");
+    let program = stage.program("echo-worker", "1.0", "");
+    let (code, shown) = at_terminal(&stage, &program, PASSWORD);
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(shown.matches("password (empty: no)").count(), 1, "{shown}");
+    let both = ["not writable on h1, h2:", "not writable on h2, h1:"];
+    assert!(both.iter().any(|text| shown.contains(text)), "{shown}");
+    assert!(!shown.contains("Tr0ub4dor"), "{shown}");
+    for host in ["h1", "h2", "h3"] {
+        assert_eq!(stage.rig.exec(host, BIN).trim(), "echo-worker 1.0");
+        stage.is_clean(host);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn rooted_an_empty_answer_is_a_no() {
+    let stage = Stage::new(1, "ada ALL=(ALL) ALL");
+    let program = stage.program("echo-worker", "1.0", "");
+    let (code, shown) = at_terminal(&stage, &program, "");
+    assert_eq!(code, Some(5), "{shown}");
+    assert!(shown.contains("ada ALL=(root) NOPASSWD: /usr/bin/rm -f"), "{shown}");
+    assert_eq!(stage.on_host("find /usr/local -type f"), "");
+}
+
+/// Installs with a terminal for all three streams, and answers the question for the password.
+fn at_terminal(stage: &Stage, program: &str, answer: &str) -> (Option<i32>, String) {
+    let rbee = stage.rig.rbee(&format!("fleet install echo-worker --system --binary {program} -H all"));
+    let words: Vec<_> = std::iter::once(rbee.get_program()).chain(rbee.get_args()).collect();
+    let line: Vec<_> = words.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut script = Command::new("script");
+    script.args(["-qefc", &line.join(" "), "/dev/null"]).env_clear().env("TERM", "xterm");
+    script.envs(rbee.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(stage.rig.dir());
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut shown, mut buffer, mut asked) = (Vec::new(), [0; 4096], false);
+    while let Ok(n @ 1..) = stdout.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..n]);
+        if !asked && String::from_utf8_lossy(&shown).contains("password (empty: no)") {
+            asked = true;
+            writeln!(stdin, "{answer}").unwrap();
+        }
+    }
+    (child.wait().unwrap().code(), String::from_utf8_lossy(&shown).into_owned())
 }

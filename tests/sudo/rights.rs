@@ -66,8 +66,8 @@ fn rooted_preflight_leaves_no_trace_and_plans_through_sudo() {
     for sudoers in ["ada ALL=(ALL) NOPASSWD: ALL", "ada ALL=(ALL) ALL", "# none", "Defaults lecture=always"] {
         stage.sudoers("h1", sudoers);
         let before = stage.rig.snapshot("h1");
-        for verb in ["plan", "check"] {
-            let ran = stage.fleet(&format!("{verb} echo-worker --system --binary {program} -H h1"));
+        for (verb, how) in [("plan", format!("--binary {program}")), ("check", "--build local".to_owned())] {
+            let ran = stage.fleet(&format!("{verb} echo-worker --system {how} -H h1"));
             let free = sudoers.contains("NOPASSWD");
             assert_eq!(ran.code, Some(if free { 0 } else { 5 }), "{sudoers}: {ran}");
             let said = if verb == "plan" { "\"sudo\": true" } else { "/usr/local/bin through sudo" };

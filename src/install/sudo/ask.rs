@@ -60,7 +60,7 @@ pub async fn ask(scope: &Scope, target: &dyn Target, places: &[Places], first_us
         return Ok(Asked { tools, right: Right::Unasked, words: String::new() });
     }
     let mut said = Captured::default();
-    target.run(scope, &Command::own("sudo", try_each(&tools, places)), &mut said).await?;
+    target.run(scope, &Command::foreign("sudo", try_each(&tools, places)), &mut said).await?;
     let (right, words) = judge(&said.text(), &String::from_utf8_lossy(&said.stderr), places.len());
     Ok(Asked { tools, right, words })
 }

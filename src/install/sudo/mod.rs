@@ -176,7 +176,8 @@ async fn run(
     said: &mut Captured,
 ) -> Result<Exit, TargetError> {
     scope.check()?;
-    let mut command = Command::own(label, script);
+    // What runs as root has to be looked for as if it were somebody else's: no signal of ours tells whether it is there.
+    let mut command = Command::foreign(label, script);
     command.stdin.clone_from(&sudo.password);
     target.run(&scope.critical("a step under sudo", LIMIT), &command, said).await
 }

@@ -27,6 +27,9 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How long a listener may take for a chunk before the command that prints it is paused.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Until a host that was asked to end a command, and has not said that it did, is asked again: a shell may miss a signal.
+const AGAIN: Duration = Duration::from_millis(300);
+
 /// Linux takes no longer single argument than 128 KiB.
 const SCRIPT_MAX: usize = 120 << 10;
 
@@ -156,17 +159,20 @@ impl Lane {
         let mut stderr_open = true;
         let mut hard = false;
         let mut give_up = Instant::now();
+        let mut again = give_up;
         while end.is_none() || stderr_open {
             let event = tokio::select! {
                 biased;
                 why = scope.stopped(), if stop.is_none() => Step::Stop(why),
                 () = scope.cancel().hardened(), if stop.is_some() && !hard => Step::Harden,
                 () = tokio::time::sleep_until(give_up), if stop.is_some() => Step::GiveUp,
+                () = tokio::time::sleep_until(again), if stop.is_some() && end.is_none() => Step::Again,
                 piece = next_piece(&mut self.stdout, &mut self.stderr, end.is_none(), stderr_open) => Step::Piece(piece),
             };
             match event {
                 Step::Stop(why) => {
                     give_up = Instant::now() + self.supervision.grace + CONFIRM;
+                    again = Instant::now() + AGAIN;
                     hard = scope.cancel().is_hard();
                     say(scope, CancelStage::Asked, group, 0);
                     let sent = self.send(if hard { "k\nK\n" } else { "k\n" }).await;
@@ -178,6 +184,12 @@ impl Lane {
                 Step::Harden => {
                     hard = true;
                     if let Err(error) = self.send("K\n").await {
+                        return Err(self.unconfirmed(scope, stop, group, error.to_string()));
+                    }
+                }
+                Step::Again => {
+                    again = Instant::now() + AGAIN;
+                    if let Err(error) = self.send(if hard { "K\n" } else { "k\n" }).await {
                         return Err(self.unconfirmed(scope, stop, group, error.to_string()));
                     }
                 }
@@ -357,6 +369,7 @@ impl Lane {
 enum Step {
     Stop(Stop),
     Harden,
+    Again,
     GiveUp,
     Piece(std::io::Result<(Stream, std::io::Result<Piece>)>),
 }

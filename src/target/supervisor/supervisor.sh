@@ -7,7 +7,7 @@
 exec 3<&0 4>&2 </dev/null 2>/dev/null
 nl='
 '
-C='' A='' P='' T='' w='' I='' clean='' cg='' hard='' how='none' left='' setsid='' grepl=''
+C='' A='' P='' T='' w='' I='' clean='' cg='' hard='' how='none' left='' setsid='' grepl='' reaping=''
 
 # One line, which may be a secret: the printf of mksh is a program, whose arguments everybody can read.
 if [ -n "${KSH_VERSION-}" ]; then put() { print -r -- "$1"; }; else put() { printf '%s\n' "$1"; }; fi
@@ -271,10 +271,9 @@ run() {
 # A child cgroup for the commands of this lane.
 cgroup() { mkdir "$D/rbee-$K-$$" && cg=$D/rbee-$K-$$; }
 
+# The controller says it again and again until it is done; once is enough.
 cancelled() {
-  trap '' USR1
-  [ -z "$C" ] || reap "$kind"
-  trap cancelled USR1
+  [ -z "$C" ] || [ -n "$reaping" ] || { reaping=1; reap "$kind"; reaping=''; }
 }
 
 # The end of the lane. Nothing is written to a channel before all is dead and clean.
