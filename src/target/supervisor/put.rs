@@ -92,7 +92,7 @@ async fn send(
         if shares.len() == 1 {
             let mut channels = channels;
             let conduit = channels.swap_remove(0);
-            return Ok(share(&lane.nonce, path, Share::Whole, conduit, source, &flow).await?);
+            return share(&lane.nonce, path, Share::Whole, conduit, source, &flow).await;
         }
         striped(&lane.nonce, path, &shares, channels, source, &flow).await
     };

@@ -315,6 +315,7 @@ trap 'hard=1; cancelled' HUP
 trap 'finish lost' PIPE
 tick
 say hello "$V" "$$"
+say hello >&4
 while :; do
   q=$(next) || break
   case $q in
