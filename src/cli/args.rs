@@ -105,6 +105,14 @@ pub enum FleetCommand {
     Hosts,
     /// Say who is there, and how far
     Ping(RunFlags),
+    /// Make hosts known: show all their keys, ask once, write them down
+    Trust {
+        /// Take keys of new hosts as they are; a changed one is refused even then
+        #[arg(long, env = "RBEE_ACCEPT_NEW")]
+        accept_new: bool,
+        #[command(flatten)]
+        run: RunFlags,
+    },
     /// Gather facts and judge them
     Check {
         #[command(flatten)]
@@ -211,6 +219,12 @@ pub struct RunFlags {
     /// For each connection, until the login [default: ssh_config's, else 10s]
     #[arg(long, env = "RBEE_CONNECT_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
     pub connect_timeout: Option<Duration>,
+    /// Ask for the password of the login before anything else, for all hosts that want one
+    #[arg(long, conflicts_with = "password_file")]
+    pub ask_pass: bool,
+    /// Read the password of the login from a file that nobody else may read, or from stdin (`-`)
+    #[arg(long, env = "RBEE_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
     /// Also write a JUnit report
     #[arg(long, env = "RBEE_JUNIT", value_name = "FILE")]
     pub junit: Option<PathBuf>,
@@ -273,7 +287,29 @@ pub struct SandboxPlace {
 #[derive(Debug, Subcommand)]
 pub enum InventoryCommand {
     /// Read it strictly and say what is wrong, all of it
-    Check,
+    Check {
+        /// Say how this host is reached, and which line of which file says so
+        #[arg(long, value_name = "HOST")]
+        explain: Option<String>,
+    },
+    /// Print an inventory that is made of something else
+    #[command(subcommand)]
+    Import(ImportCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// The hosts of an ssh_config
+    SshConfig {
+        /// With address, port, user and keys in the inventory; without a file, the names in ~/.ssh/config, which is still
+        /// asked for the rest
+        file: Option<PathBuf>,
+    },
+    /// The hosts and groups of an inventory of Ansible's
+    Ansible {
+        /// INI or YAML
+        file: PathBuf,
+    },
 }
 
 fn some_duration(text: &str) -> Result<Duration, String> {

@@ -10,7 +10,7 @@ use crate::{
         Target, TargetError,
         local::local,
         roam::{self, Roaming},
-        ssh::{Connector, Redial},
+        ssh::{Connector, Redial, Station, Survey},
         supervisor::{Supervised, Supervision},
     },
     vocab::{Host, Route, Settings},
@@ -26,6 +26,15 @@ pub trait Fleet: Send + Sync {
     /// # Errors
     /// [`TargetError::Connect`] with the reason.
     async fn connect(&self, scope: &Scope, host: &Host) -> Result<Arc<dyn Target>, TargetError>;
+
+    /// The keys of a host, after those of the bastions before it; a host that is not logged in to has none.
+    ///
+    /// # Errors
+    /// The scope's own stop; what kept keys from being seen stands beside those that were.
+    async fn host_keys(&self, scope: &Scope, host: &Host, propose: bool) -> Result<Survey, TargetError>;
+
+    /// Makes the new keys of these servers known; yields for each what went wrong.
+    fn trust(&self, stations: &[Station]) -> Vec<Result<(), String>>;
 }
 
 /// Hosts over SSH, and this machine.
@@ -64,5 +73,16 @@ impl Fleet for SshFleet {
                 Arc::new(Supervised::new(roaming, supervision))
             }
         })
+    }
+
+    async fn host_keys(&self, scope: &Scope, host: &Host, propose: bool) -> Result<Survey, TargetError> {
+        match &host.route {
+            Route::Local => Ok(Survey::default()),
+            Route::Ssh(_) => self.connector.host_keys(scope, host, propose).await,
+        }
+    }
+
+    fn trust(&self, stations: &[Station]) -> Vec<Result<(), String>> {
+        self.connector.trust(stations)
     }
 }

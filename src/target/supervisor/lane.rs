@@ -57,11 +57,11 @@ pub struct Lane {
     pub(super) nonce: String,
     pub(super) supervision: Supervision,
     state: State,
-    /// The supervisor's process, if it goes on without a connection.
-    lasting: Option<u32>,
     /// Whether the supervisor has spoken, on stdout and on stderr, and what was printed before.
     spoke: (bool, bool),
     noise: Vec<u8>,
+    /// The supervisor's process, if it goes on without a connection.
+    lasting: Option<u32>,
     /// Answers that nobody waits for and that are still to come.
     owed: usize,
     _beats: AbortOnDropHandle<()>,
@@ -97,9 +97,9 @@ impl Lane {
             nonce,
             supervision,
             state: State::Idle,
-            lasting: opener.lasts().then_some(0),
             spoke: (false, false),
             noise: Vec::new(),
+            lasting: opener.lasts().then_some(0),
             owed: 0,
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
@@ -121,9 +121,8 @@ impl Lane {
             piece if *spoke => return Ok(Some(piece)),
             Piece::Record(words) => {
                 *spoke = words.first().is_some_and(|word| word == "hello");
-                // Stdout's has the process.
-                if let (Some(pid), Some(said)) = (&mut self.lasting, words.get(2).and_then(|word| word.parse().ok())) {
-                    *pid = said;
+                if let (true, Stream::Stdout, Some(pid)) = (*spoke, stream, &mut self.lasting) {
+                    *pid = words.get(2).and_then(|word| word.parse().ok()).unwrap_or_default();
                 }
             }
             Piece::Data(bytes) => {

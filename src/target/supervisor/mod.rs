@@ -243,7 +243,7 @@ pub fn say_containment(scope: &Scope, containment: super::Containment) {
         scope.notice(
             Level::Warning,
             "no cgroup and no child subreaper on this host: processes are held by group, session and cookie",
-            Some("install perl or python3 there to hold those that detach and clear their environment, too".into()),
+            Some("those that detach and clear their environment may stay; on Linux, perl or python3 there would hold them".into()),
         );
     }
 }

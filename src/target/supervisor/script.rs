@@ -75,10 +75,10 @@ pub fn farewell(nonce: &str) -> String {
     format!("\n#{nonce}\n")
 }
 
-/// Removes `path` and all below it, folders without write permission included.
+/// Removes `path`, which is absolute, and all below it, folders without write permission included.
 pub fn removal(path: &str) -> String {
     let path = sh_quote(path);
-    format!("rm -rf -- {path} || {{ chmod -R u+rwX -- {path}; rm -rf -- {path}; }} || bad=1")
+    format!("rm -rf -- {path} || {{ chmod -R u+rwX {path}; rm -rf -- {path}; }} || bad=1")
 }
 
 /// What of a file one channel takes.

@@ -12,6 +12,13 @@ C='' A='' P='' T='' w='' clean='' cg='' hard='' how='none' left='' setsid='' gre
 # One record; a single write, so that it cannot be torn apart.
 say() { printf '\036%s %s\n' "$N" "$*"; }
 
+# A line as it is. mksh has no printf of its own, and a fork for each line of a request would be most of the time.
+if [ -n "${KSH_VERSION-}" ]; then
+  put() { print -r -- "$1"; }
+else
+  put() { printf '%s\n' "$1"; }
+fi
+
 nap() { sleep 0.05 || { sleep 1; n=$((n - 19)); }; }
 
 # Counts ticks since the last beat, which is a USR2; an upload that grows is a beat too. Forks one sleep a tick.
@@ -60,11 +67,11 @@ next() {
       b) kill -USR2 "$T" ;;
       q | "#$N") break ;;
       *' '*)
-        printf '%s\n' "$q"
+        put "$q"
         n=${q##* }
         while [ "$n" -gt 0 ]; do
           IFS= read -r q <&3 && [ "$q" != "#$N" ] || return 1
-          printf '%s\n' "$q"
+          put "$q"
           n=$((n - 1))
         done
         return 0
@@ -215,7 +222,12 @@ reap() {
 own() {
   case $setsid in
     setsid) exec setsid "$@" ;;
-    perl) exec perl -e 'use POSIX ();POSIX::setsid();exec {$ARGV[0]} @ARGV' "$@" ;;
+    # Perl's complaints about a locale would be the command's.
+    perl)
+      PERL_BADLANG=0
+      export PERL_BADLANG
+      exec perl -e 'use POSIX ();POSIX::setsid();delete $ENV{PERL_BADLANG};exec {$ARGV[0]} @ARGV' "$@"
+      ;;
     python3) exec python3 -c 'import os,sys;os.setsid();os.execv(sys.argv[1],sys.argv[1:])' "$@" ;;
   esac
 }
