@@ -1,6 +1,6 @@
 //! A long wire for scripts: `delay MILLISECONDS PORT…` prints a port for each port that it leads to, a line each, and
 //! carries until its stdin ends.
-#![allow(clippy::print_stdout, reason = "the ports are its output")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for scripts")]
 
 use std::{
     io::{self, Read, Write},

@@ -16,6 +16,6 @@ mod staged;
 
 pub use error::BuildError;
 pub use key::{build_key, class_of};
-pub use program::Built;
+pub use program::{Built, Packages};
 pub use progress::{Steps, steps_of};
 pub use staged::{Pin, Staged, stage};

@@ -18,19 +18,41 @@ pub struct Built {
     pub version: String,
 }
 
+/// The packages that a recipe made, each a folder below `pkg/` in the work folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packages {
+    pub version: String,
+    pub names: Vec<String>,
+    /// Relative to `pkg/`.
+    pub executables: Vec<String>,
+}
+
+impl Packages {
+    /// Reads what the package phase told: version, number of packages, their names, and the executable files.
+    pub(super) fn read(records: &[String]) -> Result<Self, BuildError> {
+        let read = || {
+            let [version, count, rest @ ..] = records else { return None };
+            let (names, executables) = rest.split_at_checked(count.parse().ok()?)?;
+            Some(Self { version: version.clone(), names: names.to_vec(), executables: executables.to_vec() })
+        };
+        read().ok_or_else(|| BuildError::failed(Phase::Package, "package() left no result"))
+    }
+}
+
 const NAMES_SHOWN: usize = 5;
 
-/// Takes the records of the package phase, version and executables, and demands that there is one program.
-pub(super) fn only_program(records: &[String]) -> Result<(String, String), BuildError> {
+/// Demands that there is one program, in the package called `wanted` if there is such a one among several.
+pub(super) fn only_program(packages: &Packages, wanted: &str) -> Result<(String, String), BuildError> {
     let failed = |text: String| BuildError::failed(Phase::Package, text);
-    let [version, files @ ..] = records else {
-        return Err(failed("package() left no result".to_owned()));
-    };
-    let file = match files {
-        [file] => file,
+    let Packages { version, names, executables } = packages;
+    let own = format!("{wanted}/");
+    let narrow = names.len() > 1 && names.iter().any(|name| name == wanted);
+    let files: Vec<&String> = executables.iter().filter(|file| !narrow || file.starts_with(&own)).collect();
+    let file = match &files[..] {
+        [file] => *file,
         [] => return Err(failed("package() installed no executable file".to_owned())),
         many => {
-            let mut names: Vec<_> = many.iter().map(|name| printable(name).into_owned()).collect();
+            let mut names: Vec<_> = many.iter().map(|name| printable(name.as_str()).into_owned()).collect();
             names.sort();
             let more = names.len().saturating_sub(NAMES_SHOWN);
             names.truncate(NAMES_SHOWN);
@@ -82,16 +104,16 @@ mod tests {
     use super::*;
 
     fn judged(records: &[&str]) -> Result<(String, String), String> {
-        let records: Vec<_> = records.iter().map(|record| (*record).to_owned()).collect();
-        only_program(&records).map_err(|error| error.to_string())
+        let mut records: Vec<_> = records.iter().map(|record| (*record).to_owned()).collect();
+        records.splice(1.min(records.len())..1.min(records.len()), ["1".to_owned(), "p".to_owned()]);
+        Packages::read(&records).and_then(|p| only_program(&p, "p")).map_err(|error| error.to_string())
     }
 
     #[test]
     fn there_is_one_program_with_a_name() {
         assert_eq!(judged(&["1.0", "usr/bin/x"]), Ok(("1.0".into(), "usr/bin/x".into())));
         for (records, said) in [
-            (&[] as &[&str], "package() left no result"),
-            (&["1.0"], "package() installed no executable file"),
+            (&["1.0"] as &[&str], "package() installed no executable file"),
             (&["1.0", "b", "a"], "package() installed 2 executable files, and a worker is one: a, b"),
             (&["1", "7", "6", "5", "4", "3", "2", "1"], ": 1, 2, 3, 4, 5 and 2 more"),
             (&["1.0", "usr/bin/-rf"], "\"-rf\", which is no name for a program"),
@@ -102,6 +124,17 @@ mod tests {
         ] {
             let error = judged(records).unwrap_err();
             assert!(error.contains(said), "{records:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn of_several_packages_the_one_that_was_asked_for_counts() {
+        let read = |text: &str| Packages::read(&text.split('|').map(str::to_owned).collect::<Vec<_>>());
+        let packages = read("1.0|2|lib|srv|lib/bin/tool|srv/bin/x").unwrap();
+        assert_eq!(only_program(&packages, "srv").unwrap().1, "srv/bin/x");
+        assert!(only_program(&packages, "other").unwrap_err().to_string().contains("2 executable files"));
+        for garbled in ["", "1.0", "1.0|x", "1.0|3|a|b", "1.0|99999999999999999999"] {
+            assert!(read(garbled).is_err(), "{garbled}");
         }
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     BuildError, Built,
-    program::{measure_script, only_program, parse_measure},
+    program::{Packages, measure_script, only_program, parse_measure},
 };
 use crate::{
     recipe::{DRIVER, Environment, Evaluated, PhaseResult, RecipePhase, parse_result, path_line, result_script},
@@ -34,6 +34,7 @@ pub struct Staged<'t> {
     target: &'t dyn Target,
     work: String,
     path: Vec<String>,
+    worker: String,
 }
 
 /// Puts a recipe into `work`, an existing folder (absolute, 0700, the caller's scratch) with nothing in it.
@@ -48,7 +49,8 @@ pub async fn stage<'t>(
     work: &str,
 ) -> Result<Staged<'t>, BuildError> {
     let archive = pack(recipe, &environment.script()?).map_err(|error| TargetError::Local(error.to_string()))?;
-    let staged = Staged { target, work: work.to_owned(), path: environment.path.clone() };
+    let staged =
+        Staged { target, work: work.to_owned(), path: environment.path.clone(), worker: recipe.worker.id.to_string() };
     // Asked first: without them the upload would be for nothing.
     staged
         .own(
@@ -96,13 +98,22 @@ impl Staged<'_> {
         self.phase(scope, RecipePhase::Build, Phase::Build, output).await.map(drop)
     }
 
-    /// Runs `package()`, finds the one program it installed, and measures it.
+    /// Runs the packages' functions; their trees are then in `pkg/` of the work folder, a folder each.
+    ///
+    /// # Errors
+    /// [`BuildError::Failed`] naming the function.
+    pub async fn package_trees(&self, scope: &Scope, output: &mut dyn Output) -> Result<Packages, BuildError> {
+        let records = self.phase(scope, RecipePhase::Package, Phase::Package, output).await?;
+        Packages::read(&records)
+    }
+
+    /// Runs the packages' functions, finds the one program they installed, and measures it.
     ///
     /// # Errors
     /// [`BuildError::Failed`] when there is none, or more than one.
     pub async fn package(&self, scope: &Scope, output: &mut dyn Output) -> Result<Built, BuildError> {
-        let records = self.phase(scope, RecipePhase::Package, Phase::Package, output).await?;
-        let (version, file) = only_program(&records)?;
+        let packages = self.package_trees(scope, output).await?;
+        let (version, file) = only_program(&packages, &self.worker)?;
         let program = file.rsplit('/').next().unwrap_or(&file).to_owned();
         let path = format!("{}/pkg/{file}", self.work);
         let mut said = Captured::default();

@@ -59,20 +59,28 @@ _rbee_source() {
     _rbee_fail "PKGBUILD ended with an error when it was read"
   fi
   builtin shopt -s extglob
-  unset IFS
+  IFS=$' \t\n'
 }
 
 _rbee_check() {
   local found= entry
   if [ -z "${pkgname[0]}" ]; then
     _rbee_fail "PKGBUILD has no pkgname"
-  elif [ "${#pkgname[@]}" -gt 1 ]; then
-    _rbee_fail "PKGBUILD makes ${#pkgname[@]} packages; a worker's recipe makes one"
-  elif [[ ! ${pkgname[0]} =~ ^[A-Za-z0-9@_+][A-Za-z0-9@._+-]*$ ]]; then
-    _rbee_fail "pkgname '${pkgname[0]}' may only have letters, digits and @._+-"
-  elif [[ -z $pkgver || $pkgver = *[/:[:space:]-]* ]]; then
+  fi
+  for entry in "${pkgname[@]}" ${pkgbase:+"$pkgbase"}; do
+    if [[ ! $entry =~ ^[A-Za-z0-9@_+][A-Za-z0-9@._+-]*$ ]]; then
+      _rbee_fail "pkgname '$entry' may only have letters, digits and @._+-"
+    fi
+  done
+  for entry in "${pkgname[@]:1}" "${pkgname[0]}"; do
+    if [ "${#pkgname[@]}" -gt 1 ] && ! declare -F "package_$entry" >/dev/null; then
+      _rbee_fail "PKGBUILD makes ${#pkgname[@]} packages, and has no package_$entry() function"
+    fi
+  done
+  if [[ -z $pkgver || $pkgver = *[/:[:space:]-]* ]]; then
     _rbee_fail "pkgver '$pkgver' is empty or has one of '/', ':', '-' and white space"
-  elif ! declare -F package >/dev/null && ! declare -F "package_${pkgname[0]}" >/dev/null; then
+  elif [ "${#pkgname[@]}" -eq 1 ] && ! declare -F package >/dev/null &&
+    ! declare -F "package_${pkgname[0]}" >/dev/null; then
     _rbee_fail "PKGBUILD has no package() function"
   fi
   for entry in "${arch[@]}"; do
@@ -107,6 +115,7 @@ _rbee_eval() {
         *) functions+=("$name") ;;
       esac
     done < <(declare -F)
+    builtin printf '%s\0' srcinfo 1 "$(_rbee_srcinfo)"
     builtin printf '%s\0' functions "${#functions[@]}" "${functions[@]}" end
   } >|"$_rbee_result/$_rbee_phase"
 }
@@ -172,16 +181,6 @@ _rbee_pkgver() {
 
 # --- the phases ------------------------------------------------------------------------------------------------------
 
-_rbee_option() {
-  local entry
-  for entry in "${options[@]}"; do
-    if [ "$entry" = "$1" ]; then
-      return 0
-    fi
-  done
-  return 1
-}
-
 # The exported variables that build leaves are the only ones that package gets.
 _rbee_keep_exports() {
   local name
@@ -209,12 +208,12 @@ _rbee_environment() {
     Darwin) CHOST=$CARCH-apple-darwin ;;
     *) CHOST=$CARCH-pc-linux-gnu ;;
   esac
-  if _rbee_option '!makeflags'; then
+  if ! _rbee_enabled makeflags y; then
     unset MAKEFLAGS
   else
     MAKEFLAGS=-j$_rbee_jobs
   fi
-  if _rbee_option '!buildflags'; then
+  if ! _rbee_enabled buildflags y; then
     unset CPPFLAGS CFLAGS CXXFLAGS LDFLAGS RUSTFLAGS
   fi
   export CHOST CMAKE_BUILD_PARALLEL_LEVEL=$_rbee_jobs CARGO_BUILD_JOBS=$_rbee_jobs
@@ -223,22 +222,62 @@ _rbee_environment() {
   fi
 }
 
-_rbee_package() {
-  local _rbee_name=package _rbee_file _rbee_files
-  if declare -F "package_${pkgname[0]}" >/dev/null; then
-    _rbee_name=package_${pkgname[0]}
-  fi
-  command rm -rf -- "$_rbee_work/pkg"
+# What a package's function may say over the recipe's head; the next package finds the recipe's own again.
+_rbee_overrides='pkgdesc arch url license groups depends optdepends provides conflicts replaces backup options install
+  changelog'
+
+_rbee_save_overrides() {
+  local name
+  for name in $_rbee_overrides; do
+    builtin eval "_rbee_saved_$name=(\"\${$name[@]}\")"
+  done
+}
+
+_rbee_restore_overrides() {
+  local name
+  for name in $_rbee_overrides; do
+    builtin eval "$name=(\"\${_rbee_saved_$name[@]}\")"
+  done
+}
+
+# Runs one package's function, in a folder of its own, and tidies what it installed.
+_rbee_package_one() {
+  local _rbee_name=$1
+  pkgdir=$_rbee_work/pkg/$pkgname
   command mkdir -p -- "$pkgdir" || _rbee_fail "cannot make \$pkgdir"
+  _rbee_talk "$_rbee_name()"
   _rbee_run "$_rbee_name"
-  unset IFS
+  IFS=$' \t\n'
   _rbee_at "$_rbee_name()"
-  builtin cd -- "$_rbee_work/pkg" || _rbee_fail "$_rbee_name() removed \$pkgdir"
+  builtin cd -- "$pkgdir" || _rbee_fail "$_rbee_name() removed \$pkgdir"
+  _rbee_tidy
+}
+
+_rbee_package() {
+  local _rbee_names _rbee_file _rbee_files
+  _rbee_names=("${pkgname[@]}")
+  command rm -rf -- "$_rbee_work/pkg"
+  if [ "${#_rbee_names[@]}" -eq 1 ] && declare -F package >/dev/null; then
+    pkgname=${_rbee_names[0]}
+    _rbee_package_one package
+  else
+    _rbee_save_overrides
+    # In its function, pkgname is the one package's.
+    unset pkgname
+    for pkgname in "${_rbee_names[@]}"; do
+      _rbee_package_one "package_$pkgname"
+      _rbee_restore_overrides
+    done
+  fi
+  builtin cd -- "$_rbee_work/pkg" || _rbee_fail "package() removed \$pkgdir"
+  if [ -n "$(command find . -name "*"$'\n'"*")" ]; then
+    _rbee_fail "a package has a file with a line's end in its name"
+  fi
   _rbee_files=()
   while IFS= builtin read -r -d '' _rbee_file; do
     _rbee_files+=("${_rbee_file#./}")
   done < <(command find . -type f \( -perm -100 -o -perm -010 -o -perm -001 \) -print0)
-  _rbee_tell "$pkgver" "${_rbee_files[@]}"
+  _rbee_tell "$pkgver" "${#_rbee_names[@]}" "${_rbee_names[@]}" "${_rbee_files[@]}"
 }
 
 # Left by the one who staged the recipe: CARCH, _rbee_jobs and the host's own environment.
@@ -284,13 +323,17 @@ case $_rbee_phase in
     if declare -F pkgver >/dev/null; then
       _rbee_pkgver
     fi
-    pkgdir=$_rbee_work/pkg/${pkgname[0]}
+    pkgdir=$_rbee_work/pkg/${pkgbase:-${pkgname[0]}}
     _rbee_environment
     if declare -F build >/dev/null; then
       _rbee_talk 'build()'
       _rbee_run build
     fi
-    unset IFS
+    if [ -n "$_rbee_want_check" ] && declare -F check >/dev/null; then
+      _rbee_talk 'check()'
+      _rbee_run check
+    fi
+    IFS=$' \t\n'
     _rbee_keep_exports
     _rbee_tell
     ;;
@@ -298,8 +341,7 @@ case $_rbee_phase in
     _rbee_load_exports
     _rbee_source
     _rbee_check
-    pkgdir=$_rbee_work/pkg/${pkgname[0]}
-    _rbee_talk 'package()'
+    _rbee_environment
     _rbee_package
     ;;
   *)

@@ -7,6 +7,9 @@ use crate::vocab::{Facts, facts::Arch, text::sh_quote};
 /// Memory that one compiler at work is given; C++ and link steps take about as much.
 const BYTES_PER_JOB: u64 = 1 << 30;
 
+/// Bytes that one archive may hold when it is extracted: more than any source, less than a disk.
+const EXTRACT_LIMIT: u64 = 32 << 30;
+
 /// A variable that no shell could take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} cannot be a variable of the build's environment")]
@@ -15,7 +18,7 @@ pub struct BadEnvironment {
 }
 
 /// A build's environment; everything else is the host's own.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     pub arch: Arch,
     /// How many compilers may be at work.
@@ -26,6 +29,24 @@ pub struct Environment {
     pub features: Vec<String>,
     /// Folders that stand before the PATH.
     pub path: Vec<String>,
+    /// Also run `check()`.
+    pub check: bool,
+    /// Bytes that one archive may hold when it is extracted.
+    pub extract_limit: u64,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self {
+            arch: Arch::default(),
+            jobs: 1,
+            variables: BTreeMap::new(),
+            features: Vec::new(),
+            path: Vec::new(),
+            check: false,
+            extract_limit: EXTRACT_LIMIT,
+        }
+    }
 }
 
 impl Environment {
@@ -37,6 +58,7 @@ impl Environment {
             variables: variables.clone(),
             features: features.to_vec(),
             path: facts.extra_path().into_iter().map(str::to_owned).collect(),
+            ..Self::default()
         }
     }
 
@@ -63,6 +85,8 @@ impl Environment {
         }
         line(format!("CARCH={}", sh_quote(&carch(&self.arch))));
         line(format!("_rbee_jobs={}", self.jobs.max(1)));
+        line(format!("_rbee_extract_limit={}", self.extract_limit));
+        line(format!("_rbee_want_check={}", if self.check { "yes" } else { "" }));
         Ok(script)
     }
 }

@@ -6,8 +6,8 @@
 //! fake or break a result. A phase has come to its end only if it left its file: `exit 0` inside of `build()` does not.
 //!
 //! Functions run as makepkg runs them: in `$srcdir`, with `errexit`, `errtrace` and an ERR trap, with `extglob` and
-//! without `nounset` and `pipefail`. Variables of `prepare` reach `build`; only exported ones reach `package`. `check`
-//! is not run, and there is no fakeroot.
+//! without `nounset` and `pipefail`. Variables of `prepare` reach `build`, and its own reach `check`; only exported ones
+//! reach `package`. A package is tidied as makepkg does it: stripped, its manual pages compressed. There is no fakeroot.
 
 mod environment;
 mod evaluated;
@@ -20,7 +20,15 @@ pub(crate) use outcome::result_script;
 pub use outcome::{PhaseResult, parse_result};
 
 /// The bash program that runs one phase of a recipe: `bash driver.bash PHASE WORK`.
-pub const DRIVER: &str = concat!(include_str!("sources.bash"), include_str!("driver.bash"));
+pub const DRIVER: &str = concat!(
+    include_str!("sources.bash"),
+    include_str!("download.bash"),
+    include_str!("git.bash"),
+    include_str!("extract.bash"),
+    include_str!("tidy.bash"),
+    include_str!("srcinfo.bash"),
+    include_str!("driver.bash")
+);
 
 /// What the driver can be asked to do, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

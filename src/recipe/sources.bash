@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# The part of the driver that gets and checks a recipe's sources: files of its folder, and git. Stands before
-# driver.bash in one program, keeps the same rules, and calls what is defined there.
+# The part of the driver that gets and checks a recipe's sources. Stands before driver.bash in one program, keeps the
+# same rules, and calls what is defined there.
 
 # Prints the digest of a file; fails when no tool knows the algorithm.
 _rbee_digest() {
   local algorithm=$1 file=$2 said=
-  if _rbee_have "${algorithm}sum"; then
+  if [ "$algorithm" = ck ]; then
+    said=$(command cksum <"$file") || return 1
+  elif _rbee_have "${algorithm}sum"; then
     said=$(command "${algorithm}sum" <"$file") || return 1
   elif [ "$algorithm" != b2 ] && [ "$algorithm" != md5 ] && _rbee_have shasum; then
     said=$(command shasum -a "${algorithm#sha}" <"$file") || return 1
@@ -38,7 +40,19 @@ _rbee_count_sums() {
   fi
 }
 
-_rbee_verify() {
+# Is the source's content left unchecked by every checksum?
+_rbee_unchecked() {
+  local suffix=$1 index=$2 algorithm values
+  for algorithm in ck md5 sha1 sha224 sha256 sha384 sha512 b2; do
+    builtin eval "values=(\"\${${algorithm}sums$suffix[@]}\")"
+    if [ "${#values[@]}" -gt 0 ] && [ "${values[$index]}" != SKIP ]; then
+      return 1
+    fi
+  done
+}
+
+# Compares a file with every checksum of its source; says the difference in _rbee_difference.
+_rbee_matches() {
   local suffix=$1 index=$2 shown=$3 file=$4 algorithm name values want got
   for algorithm in ck md5 sha1 sha224 sha256 sha384 sha512 b2; do
     name=${algorithm}sums$suffix
@@ -53,10 +67,52 @@ _rbee_verify() {
     got=$(_rbee_digest "$algorithm" "$file") || _rbee_fail "no tool here knows ${algorithm}, which $name needs"
     want=$(builtin printf '%s' "$want" | command tr 'A-F' 'a-f')
     if [ "$want" != "$got" ]; then
-      _rbee_fail "checksum of $shown does not match: want $want, got $got"
+      _rbee_difference="checksum of $shown does not match: want $want, got $got"
+      return 1
     fi
   done
 }
+
+_rbee_verify() {
+  _rbee_matches "$@" || _rbee_fail "$_rbee_difference"
+}
+
+# A folder of this user's cache for one URL, in _rbee_place. What lies there is checked each time it is used.
+_rbee_cache_place() {
+  local kind=$1 url=$2 cache=${XDG_CACHE_HOME:-$HOME/.cache} key
+  case $cache in
+    /*) ;;
+    *) cache=$HOME/.cache ;;
+  esac
+  key=$(builtin printf '%s' "$url" | _rbee_digest sha256 /dev/stdin) || _rbee_fail 'no tool here knows sha256'
+  _rbee_place=$cache/rbee/$kind/${key:0:24}
+  (umask 077 && command mkdir -p -- "$_rbee_place") || _rbee_fail "cannot make $_rbee_place"
+}
+
+# Puts a file into $srcdir under its name, and extracts it if it is an archive.
+_rbee_use() {
+  local name=$1 file=$2 entry
+  command ln -sf -- "$file" "$srcdir/$name" || _rbee_fail "cannot put $name into \$srcdir"
+  for entry in "${noextract[@]}"; do
+    if [ "$entry" = "$name" ]; then
+      return 0
+    fi
+  done
+  _rbee_extract "$name" "$file"
+}
+
+_rbee_local() {
+  local suffix=$1 index=$2 name=$3 path=$4
+  case /$path/ in
+    //* | */../* | */./*) _rbee_fail "source $path leads out of the recipe's folder" ;;
+  esac
+  if [ ! -f "$startdir/$path" ]; then
+    _rbee_fail "source $path is not in the recipe's folder"
+  fi
+  _rbee_verify "$suffix" "$index" "$path" "$startdir/$path"
+  _rbee_use "$name" "$startdir/$path"
+}
+
 
 # A URL without the name and password that it may carry.
 _rbee_shown() {
@@ -65,115 +121,6 @@ _rbee_shown() {
     *@*) builtin printf '%s' "${1%%://*}://${rest#*@}" ;;
     *) builtin printf '%s' "$1" ;;
   esac
-}
-
-# Is it an archive, by its first bytes and not by its name?
-_rbee_is_archive() {
-  local magic
-  magic=$(command od -An -tx1 -N6 <"$1" | command tr -d ' \n')
-  case $magic in
-    1f8b* | fd377a585a00 | 425a68* | 28b52ffd* | 504b0304*) return 0 ;;
-  esac
-  [ "$(command dd if="$1" bs=1 skip=257 count=5 2>/dev/null | command tr -d '\0')" = ustar ]
-}
-
-_rbee_local() {
-  local suffix=$1 index=$2 name=$3 path=$4 entry
-  case /$path/ in
-    //* | */../* | */./*) _rbee_fail "source $path leads out of the recipe's folder" ;;
-  esac
-  if [ ! -f "$startdir/$path" ]; then
-    _rbee_fail "source $path is not in the recipe's folder"
-  fi
-  _rbee_verify "$suffix" "$index" "$path" "$startdir/$path"
-  command ln -sf -- "$startdir/$path" "$srcdir/$name" || _rbee_fail "cannot put $path into \$srcdir"
-  for entry in "${noextract[@]}"; do
-    if [ "$entry" = "$name" ]; then
-      return 0
-    fi
-  done
-  if _rbee_is_archive "$startdir/$path"; then
-    _rbee_talk "extracting $path"
-    if _rbee_have bsdtar; then
-      command bsdtar -xf "$startdir/$path" -C "$srcdir"
-    elif [ "$(command dd if="$startdir/$path" bs=1 count=2 2>/dev/null)" = PK ] && _rbee_have unzip; then
-      command unzip -q -o "$startdir/$path" -d "$srcdir"
-    else
-      command tar -xf "$startdir/$path" -C "$srcdir"
-    fi || _rbee_fail "cannot extract $path; name it in noextract if it is no archive"
-  fi
-}
-
-_rbee_git() {
-  local suffix=$1 index=$2 name=$3 url=$4 fragment= kind= ref= allow depth shown commit dir wanted
-  case $url in
-    *'#'*) fragment=${url#*#} url=${url%%#*} ;;
-  esac
-  url=${url#git+}
-  shown=$(_rbee_shown "$url")
-  case $url in
-    *\?signed) _rbee_fail "source $shown: signed commits are not supported" ;;
-    https://*) allow=https ;;
-    http://*) allow=http:https ;;
-    ssh://*) allow=ssh ;;
-    git://*) allow=git ;;
-    file://*) allow=file ;;
-    *) _rbee_fail "source $shown: git over this protocol is not supported" ;;
-  esac
-  case $fragment in
-    '') ;;
-    tag=?* | branch=?* | commit=?*) kind=${fragment%%=*} ref=${fragment#*=} ;;
-    *) _rbee_fail "source $shown: '#$fragment' is none of #tag=, #branch= and #commit=" ;;
-  esac
-  case $ref in
-    -* | *[[:space:]:^~?*\\[]* | *..*) _rbee_fail "source $shown: '$ref' is no name of a $kind" ;;
-  esac
-  if [ "$kind" = commit ] && [[ ! $ref =~ ^[0-9a-fA-F]{7,64}$ ]]; then
-    _rbee_fail "source $shown: '$ref' is no commit"
-  fi
-  _rbee_verify "$suffix" "$index" "$shown" ''
-  _rbee_have git || _rbee_fail "no git here, which the source $shown needs"
-
-  export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true GIT_ALLOW_PROTOCOL=$allow
-  if [ -z "$GIT_SSH_COMMAND" ]; then
-    export GIT_SSH_COMMAND='ssh -oBatchMode=yes'
-  fi
-  # A recipe that counts commits or describes them needs them all.
-  depth=--depth=1
-  if declare -F pkgver >/dev/null; then
-    depth=--tags
-  fi
-  dir=$srcdir/$name
-  _rbee_talk "fetching $shown${kind:+ ($kind $ref)}"
-  command git init -q "$dir" && command git -C "$dir" remote add origin "$url" || _rbee_fail "git cannot make $name"
-  case $kind in
-    tag) wanted="+refs/tags/$ref:refs/tags/$ref" ;;
-    branch) wanted="+refs/heads/$ref:refs/remotes/origin/$ref" ;;
-    commit) wanted=$ref ;;
-    *) wanted=HEAD ;;
-  esac
-  if [ "$kind" = commit ]; then
-    # Not every server hands out single commits, and none knows short names.
-    if [ "$depth" = --tags ] || [ "${#ref}" -lt 40 ] || ! command git -C "$dir" fetch -q "$depth" origin "$wanted"; then
-      command git -C "$dir" fetch -q --tags origin '+refs/heads/*:refs/remotes/origin/*' ||
-        _rbee_fail "cannot fetch $shown"
-    fi
-    wanted=$ref
-  else
-    command git -C "$dir" fetch -q "$depth" origin "$wanted" || _rbee_fail "cannot fetch ${kind:+$kind $ref of }$shown"
-    case $kind in
-      tag) wanted=refs/tags/$ref ;;
-      *) wanted=FETCH_HEAD ;;
-    esac
-    # With --tags, the head that was asked for is not the only one fetched.
-    if [ "$kind" = branch ]; then
-      wanted=refs/remotes/origin/$ref
-    fi
-  fi
-  commit=$(command git -C "$dir" rev-parse -q --verify "$wanted^{commit}") ||
-    _rbee_fail "source $shown has no ${kind:-head}${ref:+ $ref}"
-  command git -C "$dir" checkout -q --force --no-track -B makepkg "$commit" || _rbee_fail "git cannot check out $name"
-  _rbee_pins+=("$name" "$commit")
 }
 
 _rbee_fetch_all() {
@@ -197,7 +144,7 @@ _rbee_fetch_all() {
     esac
     case $url in
       git+* | git://*) _rbee_git "$suffix" "$index" "$name" "$url" ;;
-      http://* | https://* | ftp://*) _rbee_fail "source $(_rbee_shown "$url"): downloads are not supported yet" ;;
+      http://* | https://* | ftp://* | file://*) _rbee_download "$suffix" "$index" "$name" "$url" ;;
       *://*) _rbee_fail "source $(_rbee_shown "$url"): this protocol is not supported" ;;
       *) _rbee_local "$suffix" "$index" "$name" "$url" ;;
     esac

@@ -49,7 +49,9 @@ impl Bench {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("PKGBUILD"), pkgbuild).unwrap();
         let environment = Environment { arch: Arch::X86_64, jobs: 2, ..Environment::default() };
-        Self { root, environment, target: PlainTarget::default() }
+        let mut target = PlainTarget::default();
+        target.variables.push(("XDG_CACHE_HOME".into(), root.path().join("the cache").to_str().unwrap().into()));
+        Self { root, environment, target }
     }
 
     pub fn file(self, name: &str, content: &str) -> Self {
@@ -67,6 +69,15 @@ impl Bench {
             fs::write(entry, "id = 'probe'").unwrap();
         }
         Catalog::default().resolve(self.folder().to_str().unwrap()).unwrap()
+    }
+
+    /// Takes the sources' cache of another bench.
+    pub fn caching_with(mut self, other: &Self) -> Self {
+        self.target.variables.retain(|(name, _)| name != "XDG_CACHE_HOME");
+        self.target
+            .variables
+            .extend(other.target.variables.iter().filter(|(name, _)| name == "XDG_CACHE_HOME").cloned());
+        self
     }
 
     pub fn work(&self) -> PathBuf {
@@ -96,6 +107,20 @@ impl Bench {
         .await;
         let printed = output.text() + &String::from_utf8_lossy(&output.stderr);
         Ended { result, pins, printed }
+    }
+
+    /// Runs all phases; the trees of the packages are in `pkg/` of the work folder then. Also what was printed.
+    pub async fn trees(&self) -> (Result<(), BuildError>, String) {
+        let scope = scope();
+        let staged = self.staged(&scope, &self.recipe()).await;
+        let mut output = Captured::default();
+        let result = async {
+            staged.fetch(&scope, &mut output).await?;
+            staged.build(&scope, &mut output).await?;
+            staged.package_trees(&scope, &mut output).await.map(drop)
+        }
+        .await;
+        (result, output.text() + &String::from_utf8_lossy(&output.stderr))
     }
 
     pub async fn evaluate(&self) -> Result<Evaluated, BuildError> {

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
 
 mod bench;
+mod downloads;
 mod echo;
+mod hostile;
+mod makepkg;
 mod oracle;
 mod phases;
 #[path = "../support/plain_target.rs"]

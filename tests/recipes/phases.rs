@@ -36,7 +36,7 @@ async fn a_phase_that_does_not_come_to_its_end_is_an_error() {
             "package() { _install; mv \"$pkgdir/usr/bin/probe\" \"$pkgdir/usr/bin/-rf\"; }",
             "which is no name for a program",
         ),
-        ("pkgname=(a b)", "PKGBUILD makes 2 packages"),
+        ("pkgname=(a b)", "PKGBUILD makes 2 packages, and has no package_b() function"),
         ("pkgname=../x", "pkgname '../x' may only have"),
         ("pkgname=", "PKGBUILD has no pkgname"),
         ("pkgver='1 2'", "pkgver '1 2' is empty or has one of"),

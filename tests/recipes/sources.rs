@@ -39,8 +39,8 @@ async fn local_sources_are_checked() {
         ("source=(../x::a.txt)\nsha256sums=(SKIP)".into(), "has no usable name".into()),
         ("source=(..::a.txt)\nsha256sums=(SKIP)".into(), "has no usable name".into()),
         (
-            "source=(https://me:secret@example.org/x.tar.gz)\nsha256sums=(SKIP)".into(),
-            "source https://example.org/x.tar.gz: downloads are not supported yet".into(),
+            "source=(http://me:secret@127.0.0.1:1/x.tar.gz)\nsha256sums=(SKIP)".into(),
+            "cannot download http://127.0.0.1:1/x.tar.gz".into(),
         ),
         ("source=(svn+https://example.org/x)\nsha256sums=(SKIP)".into(), "this protocol is not supported".into()),
     ] {

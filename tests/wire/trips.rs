@@ -39,6 +39,22 @@ async fn a_second_command_costs_one_round_trip() {
 }
 
 #[tokio::test]
+async fn what_a_login_script_prints_is_nobodys_output() {
+    let far = Far::new(Duration::from_millis(20));
+    fs::write(far.lab.sshd("far").home.join(".bashrc"), "echo out of rc; echo err of rc >&2\n").unwrap();
+    let target = far.target(quiet()).await;
+    let (scope, _events) = scope();
+    for nth in 0..3 {
+        let mut output = Captured::default();
+        let command = Command::foreign("echo", format!("echo out {nth}; echo err {nth} >&2"));
+        target.run(&scope, &command, &mut output).await.unwrap();
+        assert_eq!(output.text(), format!("out {nth}\n"));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("err {nth}\n"));
+    }
+    assert_eq!(target.close().await, Closed::Clean);
+}
+
+#[tokio::test]
 async fn what_is_registered_is_not_waited_for() {
     let far = Far::new(Duration::from_millis(100));
     let target = far.target(quiet()).await;

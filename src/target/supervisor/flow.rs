@@ -22,8 +22,8 @@ use crate::{
 /// Bytes that may be on their way at first; more while they pass quickly, half while they do not.
 const WINDOW_MIN: u64 = 128 << 10;
 const WINDOW_MAX: u64 = 64 << 20;
-/// A window should pass within this time.
-const WINDOW_TIME: Duration = Duration::from_millis(500);
+/// A window should pass within this time; two of them may be on their way.
+const WINDOW_TIME: Duration = Duration::from_millis(250);
 /// Without a byte taken, an upload has stalled.
 const STALL: Duration = Duration::from_secs(60);
 /// Between two events of progress.
@@ -34,6 +34,8 @@ pub struct Flow<'a> {
     opener: &'a dyn Opener,
     scope: &'a Scope,
     total: u64,
+    /// Several send at once.
+    shared: bool,
     state: Mutex<State>,
     /// More may be sent.
     opened: Notify,
@@ -51,13 +53,17 @@ struct State {
 }
 
 impl<'a> Flow<'a> {
-    pub fn new(opener: &'a dyn Opener, scope: &'a Scope, total: u64) -> Self {
+    pub fn new(opener: &'a dyn Opener, scope: &'a Scope, total: u64, shared: bool) -> Self {
         let state = State { allowed: WINDOW_MIN, sent: 0, done: 0, told: Instant::now() };
-        Self { opener, scope, total, state: Mutex::new(state), opened: Notify::new(), used: Notify::new() }
+        Self { opener, scope, total, shared, state: Mutex::new(state), opened: Notify::new(), used: Notify::new() }
     }
 
     /// Waits until `bytes` more may be sent.
     pub async fn admit(&self, bytes: u64) {
+        if self.shared {
+            // The others come first now and then, or one would take all that a slow wire lets pass.
+            tokio::task::yield_now().await;
+        }
         loop {
             let opened = self.opened.notified();
             tokio::pin!(opened);
@@ -95,7 +101,8 @@ impl<'a> Flow<'a> {
     /// # Errors
     /// The connection is gone or stalls.
     pub async fn drive(&self) -> Result<Infallible, TargetError> {
-        let (mut window, mut shortest) = (WINDOW_MIN, None);
+        let (mut before, mut window) = (WINDOW_MIN, WINDOW_MIN);
+        let mut shortest = self.opener.round_trip();
         self.used.notified().await;
         loop {
             // The ping stands behind the window before.
@@ -106,8 +113,8 @@ impl<'a> Flow<'a> {
             };
             let ((), took) = tokio::join!(self.used.notified(), ping);
             let took = took?;
-            let least = *shortest.insert(shortest.map_or(took, |least: Duration| least.min(took)));
-            window = next_window(window, took - least.min(took));
+            let least = *shortest.insert(shortest.map_or(took, |least| least.min(took)));
+            (before, window) = (window, next_window(before, window, took - least));
         }
     }
 
@@ -123,15 +130,11 @@ impl<'a> Flow<'a> {
     }
 }
 
-/// The size of the window after one that made a ping wait for `queued`.
-fn next_window(window: u64, queued: Duration) -> u64 {
-    let next = match queued {
-        _ if queued > WINDOW_TIME => window / 2,
-        _ if queued < WINDOW_TIME / 8 => window * 4,
-        _ if queued < WINDOW_TIME / 2 => window * 2,
-        _ => window,
-    };
-    next.clamp(WINDOW_MIN, WINDOW_MAX)
+/// The size of the window after `window`, when a ping waited for `queued` behind the one `before` it.
+fn next_window(before: u64, window: u64, queued: Duration) -> u64 {
+    let fits = before as f64 * WINDOW_TIME.as_secs_f64() / queued.as_secs_f64().max(0.001);
+    // What was little is not believed to stay so when there is much more of it.
+    (fits as u64).min(window.saturating_mul(4)).clamp(WINDOW_MIN, WINDOW_MAX)
 }
 
 /// Waits for a step of an upload as long as an upload may stand still.
@@ -149,16 +152,16 @@ mod tests {
 
     #[test]
     fn a_window_grows_on_a_fast_wire_and_shrinks_on_a_slow_one() {
-        let mut window = WINDOW_MIN;
+        let (mut before, mut window) = (WINDOW_MIN, WINDOW_MIN);
         for _ in 0..10 {
-            window = next_window(window, Duration::from_millis(3));
+            (before, window) = (window, next_window(before, window, Duration::from_micros(before / 400)));
         }
         assert_eq!(window, WINDOW_MAX);
-        // One megabyte a second.
+        // One megabyte a second: at most half of it is on its way.
         for _ in 0..20 {
-            window = next_window(window, Duration::from_micros(window));
+            (before, window) = (window, next_window(before, window, Duration::from_micros(before)));
         }
-        assert!((WINDOW_MIN..=(1 << 20)).contains(&window), "{window}");
-        assert_eq!(next_window(WINDOW_MIN, Duration::from_secs(9)), WINDOW_MIN);
+        assert!((WINDOW_MIN..=(512 << 10)).contains(&(before + window)), "{before} {window}");
+        assert_eq!(next_window(WINDOW_MIN, WINDOW_MIN, Duration::from_secs(9)), WINDOW_MIN);
     }
 }

@@ -26,10 +26,11 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How long a listener may take for a chunk before the command that prints it is paused.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Until a host that was asked to end a command, and has not said that it did, is asked again: a shell may miss a signal.
-const AGAIN: Duration = Duration::from_millis(300);
 /// What is kept of the words of a host that starts no shell.
 const NOISE_MAX: usize = 4096;
+
+/// Until a host that was asked to end a command, and has not said that it did, is asked again: a shell may miss a signal.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// Linux takes no longer single argument than 128 KiB.
 const SCRIPT_MAX: usize = 120 << 10;
@@ -56,8 +57,9 @@ pub struct Lane {
     pub(super) nonce: String,
     pub(super) supervision: Supervision,
     state: State,
-    /// What was printed before the supervisor's first word, until that came.
-    noise: Option<Vec<u8>>,
+    /// Whether the supervisor has spoken, on stdout and on stderr, and what was printed before.
+    spoke: (bool, bool),
+    noise: Vec<u8>,
     /// Answers that nobody waits for and that are still to come.
     owed: usize,
     _beats: AbortOnDropHandle<()>,
@@ -93,7 +95,8 @@ impl Lane {
             nonce,
             supervision,
             state: State::Idle,
-            noise: Some(Vec::new()),
+            spoke: (false, false),
+            noise: Vec::new(),
             owed: 0,
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
@@ -101,22 +104,26 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Whether this piece came before the supervisor's first word: what login scripts print is dropped.
+    /// Drops the supervisor's first word on each stream and what came before it: the noise of login scripts.
     ///
     /// # Errors
     /// The stream ended before that word.
-    fn is_noise(&mut self, stream: Stream, piece: &Piece) -> Result<bool, TargetError> {
-        let Some(noise) = &mut self.noise else { return Ok(false) };
+    fn unless_noise(&mut self, stream: Stream, piece: Piece) -> Result<Option<Piece>, TargetError> {
+        // The two streams have no order between them, so each has a first word of its own.
+        let spoke = match stream {
+            Stream::Stdout => &mut self.spoke.0,
+            Stream::Stderr => &mut self.spoke.1,
+        };
         match piece {
-            Piece::Record(words) if words.first().is_some_and(|w| w == "hello") => self.noise = None,
+            piece if *spoke => return Ok(Some(piece)),
+            Piece::Record(words) => *spoke = words.first().is_some_and(|word| word == "hello"),
             Piece::Data(bytes) => {
-                let room = NOISE_MAX.saturating_sub(noise.len());
-                noise.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                let room = NOISE_MAX.saturating_sub(self.noise.len());
+                self.noise.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
-            Piece::Record(_) => {}
             Piece::End if stream == Stream::Stderr => {}
             Piece::End => {
-                let said = String::from_utf8_lossy(noise);
+                let said = String::from_utf8_lossy(&self.noise);
                 let said = said.lines().rev().map(plain_line).find(|l| !l.trim().is_empty());
                 let why = match said {
                     Some(line) => format!("no POSIX shell could be started there; it said: {line}"),
@@ -127,7 +134,7 @@ impl Lane {
                 return Err(TargetError::Host(why));
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     pub fn state(&self) -> &State {
@@ -211,15 +218,13 @@ impl Lane {
                         None => self.unconfirmed(scope, stop, group, error.to_string()),
                     });
                 }
-                Step::Piece(Ok((stream, Ok(piece)))) if self.noise.is_some() => {
-                    let judged = self.is_noise(stream, &piece);
-                    judged.map_err(|error| stop.clone().map_or(error, TargetError::Stopped))?;
-                }
-                Step::Piece(Ok((stream, Ok(piece)))) => match piece {
+                Step::Piece(Ok((stream, Ok(piece)))) => match self.unless_noise(stream, piece) {
+                    Err(error) => return Err(stop.map_or(error, TargetError::Stopped)),
+                    Ok(None) => {}
                     // After a stop the pipes are only drained: whoever listens may be what is stuck.
-                    Piece::Data(_) if stop.is_some() => {}
-                    Piece::Data(bytes) => self.deliver(scope, output, stream, &bytes).await,
-                    Piece::Record(words) => match words.first().map(String::as_str) {
+                    Ok(Some(Piece::Data(_))) if stop.is_some() => {}
+                    Ok(Some(Piece::Data(bytes))) => self.deliver(scope, output, stream, &bytes).await,
+                    Ok(Some(Piece::Record(words))) => match words.first().map(String::as_str) {
                         Some("go") => group = words.get(1).and_then(|w| w.parse().ok()),
                         Some("end") => end = Some(End::parse(&words)),
                         Some("eof") => stderr_open = false,
@@ -233,7 +238,7 @@ impl Lane {
                         }
                         _ => {}
                     },
-                    Piece::End => {
+                    Ok(Some(Piece::End)) => {
                         let what = "the host's supervisor is gone".to_owned();
                         return Err(self.unconfirmed(scope, stop, group, what));
                     }
@@ -383,8 +388,11 @@ impl Lane {
                 Err(error) => Err(error),
             };
             match piece {
-                Ok((stream, piece)) if self.is_noise(stream, &piece)? => {}
-                Ok(next) => return Ok(next),
+                Ok((stream, piece)) => {
+                    if let Some(piece) = self.unless_noise(stream, piece)? {
+                        return Ok((stream, piece));
+                    }
+                }
                 Err(error) => return Err(self.refused(&error).unwrap_or_else(|| self.lose(error.to_string()))),
             }
         }
@@ -392,7 +400,7 @@ impl Lane {
 
     /// What a host says that runs no commands; there is nothing to be confirmed then.
     fn refused(&mut self, error: &std::io::Error) -> Option<TargetError> {
-        let refused = self.noise.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied;
+        let refused = !self.spoke.0 && error.kind() == std::io::ErrorKind::PermissionDenied;
         refused.then(|| {
             self.state = State::Never;
             TargetError::Host(error.to_string())

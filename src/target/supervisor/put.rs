@@ -76,12 +76,12 @@ async fn send(
     let (channels, _spare) = channels?;
 
     let shares = stripes::cut(size, channels.len());
-    let flow = Flow::new(opener, scope, size);
+    let flow = Flow::new(opener, scope, size, shares.len() > 1);
     let sent = async {
         if shares.len() == 1 {
             let mut channels = channels;
             let conduit = channels.swap_remove(0);
-            return Ok(share(&lane.nonce, path, Share::Whole, conduit, source, &flow).await?);
+            return share(&lane.nonce, path, Share::Whole, conduit, source, &flow).await;
         }
         striped(&lane.nonce, path, &shares, channels, source, &flow).await
     };

@@ -310,6 +310,7 @@ trap 'hard=1; cancelled' HUP
 trap 'finish lost' PIPE
 tick
 say hello "$V" "$$"
+say hello >&4
 while :; do
   q=$(next)
   case $q in
