@@ -197,19 +197,23 @@ async fn dropped_handshakes_are_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_key_is_refused_whatever_the_policy() {
+async fn a_changed_key_is_refused_unless_the_user_wants_no_check_at_all() {
     let lab = Lab::new(&["one", "two"]);
     let others = lab.sshd("two").known_hosts_line();
     let (_, key) = others.split_once(' ').unwrap();
     fs::write(lab.known_hosts(), format!("# first\n[127.0.0.1]:{} {key}", lab.sshd("one").port)).unwrap();
-    for policy in ["yes", "ask", "accept-new", "no"] {
+    for policy in ["yes", "ask", "accept-new"] {
         lab.write_config(&format!("StrictHostKeyChecking {policy}"));
         let (reason, text, hint) = refused(&lab, "one").await;
         assert_eq!(reason, Reason::HostKey, "{text}");
         assert!(text.contains(&format!("{}:2 has another", lab.known_hosts().display())), "{text}");
         assert!(text.contains("ED25519 key SHA256:"), "{text}");
-        assert!(hint.contains("ssh-keygen -R"), "{hint}");
+        assert!(hint.contains("ssh-keygen -R") && hint.contains("rbee fleet trust -H one"), "{hint}");
     }
+    lab.write_config("StrictHostKeyChecking no");
+    let connection = connect(&lab, "one").await.unwrap();
+    assert!(connection.warnings()[0].contains("has changed"), "{:?}", connection.warnings());
+    assert!(connection.warnings()[0].contains("without passwords"), "{:?}", connection.warnings());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,7 +225,7 @@ async fn an_unknown_key_is_refused_or_written_down() {
         let (reason, text, hint) = refused(&lab, "one").await;
         assert_eq!(reason, Reason::HostKey, "{text}");
         assert!(text.contains("is not known: it shows the ED25519 key SHA256:"), "{text}");
-        assert!(hint.contains("ssh one") && hint.contains("accept-new"), "{hint}");
+        assert!(hint.contains("rbee fleet trust -H one"), "{hint}");
     }
     assert!(!lab.known_hosts().exists());
     lab.write_config("StrictHostKeyChecking accept-new\nHashKnownHosts yes");
@@ -264,7 +268,10 @@ async fn without_a_key_that_is_taken_the_refusal_tells_all() {
     fs::write(lab.sshd("one").authorized_keys(), "").unwrap();
     let (reason, text, hint) = refused(&lab, "one").await;
     assert_eq!(reason, Reason::Auth, "{text}");
-    assert!(text.contains("id_ed25519 (ED25519 key SHA256:") && text.contains("accepts publickey"), "{text}");
+    assert!(
+        text.contains("ED25519 key SHA256:") && text.contains("/id_ed25519)") && text.contains("accepts publickey"),
+        "{text}"
+    );
     assert!(hint.contains("ssh-copy-id -p"), "{hint}");
     // No key at all.
     fs::remove_file(lab.identity()).unwrap();
@@ -286,7 +293,10 @@ async fn an_encrypted_key_is_asked_for_once_or_passed_over() {
     lab.write_config(&format!("IdentityFile {}", locked.display()));
     let (reason, text, _) = refused(&lab, "one").await;
     assert_eq!(reason, Reason::Auth, "{text}");
-    assert!(text.contains("locked (it is encrypted") && text.contains("ssh-add"), "{text}");
+    assert!(
+        text.contains("/locked), which the server would take (it is encrypted") && text.contains("ssh-add"),
+        "{text}"
+    );
 
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = asked.clone();
@@ -341,7 +351,7 @@ async fn the_agents_keys_are_used() {
     ));
     let (reason, text, _) = refused(&lab, "one").await;
     assert_eq!(reason, Reason::Auth);
-    assert!(text.contains("from the agent") && !text.contains("RSA"), "{text}");
+    assert!(text.contains("by the agent") && !text.contains("RSA"), "{text}");
     lab.write_config(&format!(
         "IdentityAgent {}\nIdentitiesOnly yes\nIdentityFile {}\n",
         socket.display(),
@@ -385,9 +395,9 @@ async fn who_is_not_there_is_named_with_the_reason() {
     assert!(text.contains("not an SSH 2 server"), "{text}");
     talking.abort();
 
-    lab.write_config(&format!("Port {}\nHost one\nProxyJump bastion", free_port()));
+    lab.write_config(&format!("Port {}\nHost one\nKnownHostsCommand /bin/true", free_port()));
     let (_, text, _) = refused(&lab, "one").await;
-    assert!(text.contains("config:3: proxyjump applies to one"), "{text}");
+    assert!(text.contains("config:3: knownhostscommand applies to one"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -538,3 +538,61 @@ async fn a_cancel_that_is_lost_on_the_way_is_said_again() {
         assert_eq!(target.close().await, Closed::Clean, "{sh}");
     }
 }
+
+/// A connection that ends in the middle of a request: half a script can say something else than the whole one.
+#[tokio::test]
+async fn half_a_request_is_never_run() {
+    use tokio::io::AsyncWriteExt;
+    let dir = tempfile::tempdir().unwrap();
+    for (sh, level, _) in matrix() {
+        let (near, far) = tokio::sync::oneshot::channel();
+        let tap = tap::Tap(LocalOpener::default(), std::sync::Mutex::new(Some(near)));
+        let shell = shell(sh).to_str().unwrap().to_owned();
+        let target = Supervised::new(tap, Supervision { levels: level, shell, ..Supervision::default() });
+        assert_eq!(output(&target, Command::own("one", "true")).await.0, 0);
+        let file = dir.path().join(format!("{sh}-{level}"));
+        let tap = far.await.unwrap();
+        let half = format!("r 3\n: >{}\n: >{}", file.display(), file.display());
+        tap.lock().await.as_mut().unwrap().write_all(half.as_bytes()).await.unwrap();
+        *tap.lock().await = None;
+        let _ = target.close().await;
+        assert!(!file.exists(), "{sh} {level}");
+    }
+}
+
+/// Another hand on a lane's stdin.
+mod tap {
+    use super::*;
+    use rbee::target::conduit::{Conduit, Opener};
+    use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+    pub type Stdin = Arc<tokio::sync::Mutex<Option<Box<dyn AsyncWrite + Send + Unpin>>>>;
+
+    pub struct Tap(pub LocalOpener, pub std::sync::Mutex<Option<tokio::sync::oneshot::Sender<Stdin>>>);
+
+    #[async_trait]
+    impl Opener for Tap {
+        async fn open(&self, command: &str) -> Result<Conduit, TargetError> {
+            let Conduit { stdin, stdout, stderr } = self.0.open(command).await?;
+            let stdin: Stdin = Arc::new(tokio::sync::Mutex::new(Some(stdin)));
+            if let Some(tap) = self.1.lock().unwrap().take() {
+                let _ = tap.send(stdin.clone());
+            }
+            let (near, mut far) = tokio::io::duplex(64 << 10);
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(n @ 1..) = far.read(&mut buffer).await {
+                    let Some(stdin) = &mut *stdin.lock().await else { return };
+                    if stdin.write_all(&buffer[..n]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            Ok(Conduit { stdin: Box::new(near), stdout, stderr })
+        }
+        async fn ping(&self) -> Result<(), TargetError> {
+            Ok(())
+        }
+        async fn close(&self) {}
+    }
+}

@@ -12,18 +12,29 @@ use crate::{
     engine::{
         Conclusion, Finding, InstalledState,
         plan::{Action, WorkerPlan},
+        trust,
     },
     preflight::check::{Grade, Verdict},
+    target::ssh::{KeyState, ShownKey, Station},
     vocab::{
         Facts, HostSummary,
         text::{human_bytes, printable},
     },
 };
 
-/// Shows what the hosts said, and which did not.
-pub fn show(global: &Global, verb: &str, conclusion: &Conclusion) {
+/// Shows what the hosts said, and which did not; `shown` leaves out a table that was part of a question.
+pub fn show(global: &Global, verb: &str, conclusion: &Conclusion, shown: bool) {
     if global.output == OutputForm::Json {
         print(&format!("{:#}\n", document(verb, conclusion)));
+        return;
+    }
+    if verb == "trust" {
+        if !shown {
+            print(&keys_table(conclusion));
+        }
+        for host in &conclusion.summary.hosts {
+            details(verb, conclusion, host);
+        }
         return;
     }
     let rows: Vec<Vec<String>> =
@@ -38,6 +49,33 @@ pub fn show(global: &Global, verb: &str, conclusion: &Conclusion) {
     for host in &conclusion.summary.hosts {
         details(verb, conclusion, host);
     }
+}
+
+/// The keys of all servers that were seen, bastions first, and the hosts that showed none.
+pub fn keys_table(conclusion: &Conclusion) -> String {
+    let keys = trust::stations(conclusion).into_iter().flat_map(|station| {
+        let row = |key: ShownKey| vec![station.host.clone(), key.kind, key.fingerprint, key.state.as_str().to_owned()];
+        station.keys.into_iter().map(row).collect::<Vec<_>>()
+    });
+    let silent = conclusion.summary.hosts.iter().filter(|host| {
+        let own = |f: &Finding| matches!(f, Finding::Trust(stations) if stations.last().is_some_and(|s| !s.bastion));
+        !findings(conclusion, host).iter().any(own)
+    });
+    let silent = silent.map(|host| {
+        let outcome = if host.report.outcome.is_ok() && host.report.reason.is_none() {
+            "this machine".to_owned()
+        } else {
+            state(host)
+        };
+        vec![host.host.to_string(), String::new(), String::new(), outcome]
+    });
+    table(&["HOST", "TYPE", "FINGERPRINT", "STATE"], &keys.chain(silent).collect::<Vec<_>>())
+}
+
+/// `failed (host_key)`
+fn state(host: &HostSummary) -> String {
+    let reason = host.report.reason.map(|r| format!(" ({r})")).unwrap_or_default();
+    format!("{}{reason}", host.report.outcome)
 }
 
 /// Whether a plan has something to do.
@@ -57,8 +95,7 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
     let name = host.host.to_string();
     let found = findings(conclusion, host);
     if found.is_empty() {
-        let reason = host.report.reason.map(|r| format!(" ({r})")).unwrap_or_default();
-        let state = format!("{}{reason}", host.report.outcome);
+        let state = state(host);
         return vec![match verb {
             "status" | "plan" => vec![name, String::new(), String::new(), state],
             _ => vec![name, state],
@@ -74,6 +111,8 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
                 format!("{:.1} ms", round_trip.as_secs_f64() * 1e3),
             ]],
             Finding::Check { facts, verdicts } => vec![check_row(&name, facts, verdicts, host)],
+            // It has a table of its own.
+            Finding::Trust(_) => Vec::new(),
             Finding::Status(workers) if workers.is_empty() => {
                 vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
             }
@@ -198,6 +237,7 @@ fn one(finding: &Finding) -> (&'static str, Value) {
         Finding::Check { facts, verdicts } => {
             ("check", json!({ "facts": facts_value(facts), "verdicts": verdicts_value(verdicts) }))
         }
+        Finding::Trust(stations) => ("servers", stations.iter().map(station_value).collect()),
         Finding::Status(workers) => (
             "workers",
             workers
@@ -238,6 +278,24 @@ fn one(finding: &Finding) -> (&'static str, Value) {
                 .collect(),
         ),
     }
+}
+
+fn station_value(station: &Station) -> Value {
+    let key = |key: &ShownKey| {
+        let (place, remove) = match &key.state {
+            KeyState::Known(place) => (Some(place), None),
+            KeyState::Changed { place, remove } => (Some(place), Some(remove)),
+            KeyState::New | KeyState::Revoked(_) => (None, None),
+        };
+        json!({
+            "type": key.kind, "fingerprint": key.fingerprint, "state": key.state.as_str().to_ascii_lowercase(),
+            "place": place, "remove": remove,
+        })
+    };
+    json!({
+        "server": station.host, "name": station.name, "file": station.file.as_ref().map(|file| file.to_string_lossy()),
+        "keys": station.keys.iter().map(key).collect::<Vec<_>>(),
+    })
 }
 
 fn verdicts_value(verdicts: &[Verdict]) -> Value {

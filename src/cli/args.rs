@@ -105,6 +105,14 @@ pub enum FleetCommand {
     Hosts,
     /// Say who is there, and how far
     Ping(RunFlags),
+    /// Make hosts known: show all their keys, ask once, write them down
+    Trust {
+        /// Take keys of new hosts as they are; a changed one is refused even then
+        #[arg(long, env = "RBEE_ACCEPT_NEW")]
+        accept_new: bool,
+        #[command(flatten)]
+        run: RunFlags,
+    },
     /// Gather facts and judge them
     Check {
         #[command(flatten)]
@@ -200,11 +208,23 @@ pub struct RunFlags {
     #[arg(long, env = "RBEE_GRACE", value_name = "DUR", value_parser = parse_duration)]
     pub grace: Option<Duration>,
     /// How long a host goes on without word from here [default: 10s]
+    ///
+    /// With more than 30s, hosts go on while this machine is away (a cut, a closed lid): it connects again within the lease
+    /// and takes up output and status where they stopped. Output that waits is kept there in ~/.cache/rbee/roam, up to some
+    /// 256 MB a stream; then the command waits, too. Ctrl+C ends everything as ever, but if this program is killed, its
+    /// hosts cannot know that from an absence: they go on until the lease is over, and no other run can take them up.
+    /// (Where systemd-logind has KillUserProcesses=yes, a host ends everything when the connection is gone.)
     #[arg(long, env = "RBEE_LEASE", value_name = "DUR", value_parser = lease)]
     pub lease: Option<Duration>,
     /// For each connection, until the login [default: ssh_config's, else 10s]
     #[arg(long, env = "RBEE_CONNECT_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
     pub connect_timeout: Option<Duration>,
+    /// Ask for the password of the login before anything else, for all hosts that want one
+    #[arg(long, conflicts_with = "password_file")]
+    pub ask_pass: bool,
+    /// Read the password of the login from a file that nobody else may read, or from stdin (`-`)
+    #[arg(long, env = "RBEE_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
     /// Also write a JUnit report
     #[arg(long, env = "RBEE_JUNIT", value_name = "FILE")]
     pub junit: Option<PathBuf>,
@@ -267,7 +287,29 @@ pub struct SandboxPlace {
 #[derive(Debug, Subcommand)]
 pub enum InventoryCommand {
     /// Read it strictly and say what is wrong, all of it
-    Check,
+    Check {
+        /// Say how this host is reached, and which line of which file says so
+        #[arg(long, value_name = "HOST")]
+        explain: Option<String>,
+    },
+    /// Print an inventory that is made of something else
+    #[command(subcommand)]
+    Import(ImportCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// The hosts of an ssh_config
+    SshConfig {
+        /// With address, port, user and keys in the inventory; without a file, the names in ~/.ssh/config, which is still
+        /// asked for the rest
+        file: Option<PathBuf>,
+    },
+    /// The hosts and groups of an inventory of Ansible's
+    Ansible {
+        /// INI or YAML
+        file: PathBuf,
+    },
 }
 
 fn some_duration(text: &str) -> Result<Duration, String> {

@@ -7,14 +7,13 @@ use std::{
 
 use super::{
     Complaint,
-    args::{Global, InstallFlags, InventoryCommand, RunFlags},
-    print, tell,
+    args::{Global, InstallFlags, RunFlags},
 };
 use crate::{
     catalog::{Catalog, CatalogSource},
     inventory::{self, Defaults, Intent, Inventory, Source},
-    target::ssh::config::SshConfig,
-    vocab::{ExitCode, Host, Limits, Settings, settings},
+    target::ssh::config::{SshConfig, Surroundings},
+    vocab::{Host, Limits, Settings, settings},
 };
 
 /// Files that were read, before any host is contacted.
@@ -29,7 +28,8 @@ impl Context {
         let home = home()?;
         let config_dir = xdg("XDG_CONFIG_HOME", &home, ".config");
         let inventory = load_inventory(global, &home, &config_dir)?;
-        let ssh = SshConfig::load(global.ssh_config.as_deref(), &home)
+        let around = Surroundings::new(&home).with_env(std::env::vars_os());
+        let ssh = SshConfig::load_in(global.ssh_config.as_deref(), around)
             .map_err(|error| Complaint::usage(error.to_string()))?;
         let limits = limits(global, run, install, inventory.defaults());
         let settings = Settings {
@@ -39,6 +39,7 @@ impl Context {
             config_dir,
             ssh_config: global.ssh_config.clone(),
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(PathBuf::from),
+            shell: std::env::var_os("SHELL").filter(|s| !s.is_empty()).map(PathBuf::from),
             interactive: !global.no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
             limits,
             forks: global.forks.map(|n| n as usize).or(inventory.defaults().forks).unwrap_or(settings::FORKS),
@@ -64,27 +65,6 @@ pub fn catalog(global: &Global) -> Result<Catalog, Complaint> {
     Catalog::open(&sources).map_err(|error| Complaint::usage(error.to_string()))
 }
 
-/// `rbee inventory …`
-pub fn inventory(global: &Global, command: &InventoryCommand) -> Result<ExitCode, Complaint> {
-    let InventoryCommand::Check = command;
-    let home = home()?;
-    let source = source(global, &xdg("XDG_CONFIG_HOME", &home, ".config"));
-    match inventory::load(&source, &home) {
-        Ok(inventory) => {
-            let groups: Vec<_> = inventory.groups().collect();
-            print(&format!("{} hosts, groups: {}\n", inventory.hosts().len(), groups.join(", ")));
-            Ok(ExitCode::Ok)
-        }
-        Err(error) if !error.problems().is_empty() => {
-            for problem in error.problems() {
-                tell(&format!("{problem}\n"));
-            }
-            Ok(ExitCode::Usage)
-        }
-        Err(error) => Err(Complaint::usage(error.to_string())),
-    }
-}
-
 fn load_inventory(global: &Global, home: &Path, config_dir: &Path) -> Result<Inventory, Complaint> {
     inventory::load(&source(global, config_dir), home).map_err(|error| {
         let more = error.problems().len().saturating_sub(1);
@@ -97,7 +77,7 @@ fn load_inventory(global: &Global, home: &Path, config_dir: &Path) -> Result<Inv
     })
 }
 
-fn source(global: &Global, config_dir: &Path) -> Source {
+pub fn source(global: &Global, config_dir: &Path) -> Source {
     match &global.inventory {
         Some(path) => Source::Named(path.clone()),
         None => Source::Usual(vec!["inventory".into(), config_dir.join("inventory.toml")]),
@@ -117,13 +97,13 @@ fn limits(global: &Global, run: &RunFlags, install: &InstallFlags, defaults: &De
     }
 }
 
-fn home() -> Result<PathBuf, Complaint> {
+pub fn home() -> Result<PathBuf, Complaint> {
     let set = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     set.or_else(|| nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir))
         .ok_or_else(|| Complaint::usage("this user has no home folder; set HOME"))
 }
 
-fn user() -> String {
+pub fn user() -> String {
     match nix::unistd::User::from_uid(nix::unistd::geteuid()) {
         Ok(Some(user)) => user.name,
         _ => std::env::var("USER").unwrap_or_else(|_| "unknown".into()),
@@ -131,7 +111,7 @@ fn user() -> String {
 }
 
 /// A folder of ours below an XDG variable, which counts only when it is absolute.
-fn xdg(variable: &str, home: &Path, otherwise: &str) -> PathBuf {
+pub fn xdg(variable: &str, home: &Path, otherwise: &str) -> PathBuf {
     let set = std::env::var_os(variable).map(PathBuf::from).filter(|dir| dir.is_absolute());
     set.unwrap_or_else(|| home.join(otherwise)).join("rbee")
 }

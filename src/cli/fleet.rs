@@ -12,9 +12,9 @@ use super::{
     args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
     context::{self, Context},
     output::{self, Kind},
-    print, programs, signals,
+    password, print, programs, signals,
     table::table,
-    tell,
+    tell, trust,
 };
 use crate::{
     catalog::Catalog,
@@ -22,7 +22,7 @@ use crate::{
     inventory::Intent,
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
-    target::ssh::Connector,
+    target::ssh::{Connector, People},
     vocab::{ExitCode, Host, Route, RunId, WorkerId, text::sh_join},
 };
 
@@ -35,6 +35,8 @@ struct Asked {
     install: InstallFlags,
     /// `plan --exit-code`.
     changes_exit: bool,
+    /// `trust --accept-new`.
+    accept_new: bool,
 }
 
 pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
@@ -57,12 +59,17 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
         run,
         install: InstallFlags::default(),
         changes_exit: false,
+        accept_new: false,
     };
     let change = |request, run| Asked { kind: Kind::Run(Lines::Talk), intent: Intent::Change, ..query(request, run) };
     let worker_id = |id: &str| WorkerId::new(id).map_err(|error| Complaint::usage(error.to_string()));
     Ok(match command {
         FleetCommand::Hosts => unreachable!("answered without contacting anyone"),
         FleetCommand::Ping(run) => query(Request::Ping, run),
+        // Whoever asks nobody and accepts nothing looks no further than what is known.
+        FleetCommand::Trust { accept_new, run } => {
+            Asked { accept_new, ..query(Request::Trust { propose: accept_new }, run) }
+        }
         FleetCommand::Status(run) => query(Request::Status, run),
         FleetCommand::Check { install, run } => {
             let request = Request::Check(install_request(global, &install, false).await?);
@@ -152,30 +159,36 @@ async fn carry_out(
 ) -> Result<ExitCode, Complaint> {
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;
+    let (emitter, receiver) = events(id.clone());
+    let scope = Scope::new(Cancel::new(), emitter);
+    // Before the first question: Ctrl+C must not leave the terminal without echo.
+    let listener =
+        signals::listen(scope.clone()).map_err(|error| Complaint::usage(format!("cannot handle signals: {error}")))?;
     let logs = match asked.kind {
         Kind::Run(_) => output::log_dir(&settings.state_dir, &id),
         Kind::Query => None,
     };
-    let output::Readers { readers, prompt } =
+    let output::Readers { readers, prompt, screen } =
         output::readers(global, &asked.run, asked.kind, settings.color, logs.as_deref(), settings.interactive);
-    let connector = Connector::with_prompt(&settings, ssh, prompt);
+    let password = password::of_login(&asked.run, prompt.as_ref()).await?;
+    let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
+    let connector = Connector::with_people(&settings, ssh, people);
     for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
         connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
     }
 
-    let (emitter, receiver) = events(id.clone());
-    let scope = Scope::new(Cancel::new(), emitter);
     let reporter = report::spawn(receiver, readers)
         .map_err(|error| Complaint::usage(format!("cannot start a thread: {error}")))?;
-    let listener =
-        signals::listen(scope.clone()).map_err(|error| Complaint::usage(format!("cannot handle signals: {error}")))?;
     let timer = settings.limits.run.map(|limit| tokio::spawn(expire(scope.clone(), limit)));
 
     let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));
     let run = Run {
-        fleet: Arc::new(SshFleet::new(connector, &settings)),
+        fleet: Arc::new(SshFleet::new(connector, &settings, &asked.request)),
         catalog,
-        request: asked.request,
+        request: match asked.request {
+            Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
+            request => request,
+        },
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
@@ -183,7 +196,9 @@ async fn carry_out(
         settings,
     };
     let run = Arc::new(run);
-    let conclusion = dispatch(&scope, run.clone(), &hosts).await;
+    let mut conclusion = dispatch(&scope, run.clone(), &hosts).await;
+    let shown = matches!(run.request, Request::Trust { .. })
+        && trust::ceremony(&scope, &run, prompt.as_ref(), screen.as_ref(), asked.accept_new, &mut conclusion).await;
     listener.abort();
     let _ = listener.await;
     if let Some(timer) = timer {
@@ -197,7 +212,7 @@ async fn carry_out(
         tell(&format!("rbee: {error}\n"));
     }
     if asked.kind == Kind::Query {
-        answer::show(global, run.request.verb(), &conclusion);
+        answer::show(global, run.request.verb(), &conclusion, shown);
     }
     Ok(exit(&conclusion, asked.changes_exit))
 }

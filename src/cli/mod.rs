@@ -6,11 +6,15 @@ mod answer;
 mod args;
 mod context;
 mod fleet;
+mod inventory;
 mod output;
+mod password;
 mod programs;
 mod sandbox;
 mod signals;
 mod table;
+mod terminal;
+mod trust;
 mod worker;
 
 use std::io::Write;
@@ -46,7 +50,9 @@ pub fn main() -> u8 {
         let what = what.or_else(|| info.payload().downcast_ref::<String>().cloned()).unwrap_or_default();
         tell(&format!("rbee: a bug{place}: {what}\n  please report it with the command that you typed\n"));
     }));
-    match std::panic::catch_unwind(run) {
+    let ended = std::panic::catch_unwind(run);
+    terminal::restore();
+    match ended {
         Ok(Ok(exit)) => exit.code(),
         Ok(Err(complaint)) => {
             tell(&format!("rbee: {}\n", complaint.text));
@@ -84,7 +90,7 @@ fn run() -> Result<ExitCode, Complaint> {
         }
         Command::Worker(command) => worker::run(&args.global, command),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
-        Command::Inventory(command) => context::inventory(&args.global, &command),
+        Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "rbee", &mut text);

@@ -1,16 +1,16 @@
 //! Which readers a run gets.
 
 use std::{
-    io::{self, BufRead, IsTerminal, Read, stderr, stdin, stdout},
+    io::{IsTerminal, stderr, stdout},
     path::{Path, PathBuf},
 };
 
 use super::{
     args::{Global, OutputForm, RunFlags},
-    tell,
+    tell, terminal,
 };
 use crate::{
-    report::{Github, Json, Junit, Lines, Log, Options, Plain, Reader, Tty, Verbosity},
+    report::{Github, Json, Junit, Lines, Log, Options, Plain, Reader, Screen, Tty, Verbosity},
     scope::Prompt,
     vocab::RunId,
 };
@@ -24,13 +24,12 @@ pub enum Kind {
     Query,
 }
 
-/// What an answer may have, in bytes.
-const LINE_LIMIT: u64 = 4096;
-
 /// The readers of a run, and how to ask a question between them.
 pub struct Readers {
     pub readers: Vec<Box<dyn Reader>>,
     pub prompt: Option<Prompt>,
+    /// Where rows are drawn that have to make room for talk.
+    pub screen: Option<Screen>,
 }
 
 pub fn readers(global: &Global, run: &RunFlags, kind: Kind, color: bool, logs: Option<&Path>, ask: bool) -> Readers {
@@ -66,27 +65,17 @@ pub fn readers(global: &Global, run: &RunFlags, kind: Kind, color: bool, logs: O
         readers.extend(logs.map(|dir| Box::new(Log::new(dir)) as Box<dyn Reader>));
     }
     readers.extend(run.junit.as_ref().map(|path| Box::new(Junit::new(path)) as Box<dyn Reader>));
+    let drawn = screen.clone();
     let prompt = ask.then(|| {
         Prompt::new(move |question| {
-            let ask =
-                || if question.secret { rpassword::prompt_password(&question.text) } else { line(&question.text) };
-            match &screen {
+            let ask = || terminal::ask(question);
+            match &drawn {
                 Some(screen) => screen.suspend(ask),
                 None => ask(),
             }
         })
     });
-    Readers { readers, prompt }
-}
-
-/// Asks for a line that is seen while it is typed.
-fn line(question: &str) -> io::Result<String> {
-    tell(question);
-    let mut answer = String::new();
-    match stdin().lock().take(LINE_LIMIT).read_line(&mut answer)? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(answer.trim().to_owned()),
-    }
+    Readers { readers, prompt, screen }
 }
 
 /// The form that `auto` means here.

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::tell;
+use super::{tell, terminal};
 use crate::{
     scope::{Cancel, CancelReason, Scope},
     vocab::{ExitCode, Level},
@@ -29,6 +29,7 @@ pub fn listen(scope: Scope) -> std::io::Result<tokio::task::JoinHandle<()>> {
 }
 
 fn act(scope: &Scope, cancel: &Cancel, reason: CancelReason, nth: u32) {
+    terminal::stop_asking();
     match nth {
         1 => {
             scope.notice(
@@ -45,6 +46,7 @@ fn act(scope: &Scope, cancel: &Cancel, reason: CancelReason, nth: u32) {
         }
         _ => {
             tell("rbee: left without looking; hosts end what is left by themselves within the lease\n");
+            terminal::restore();
             std::process::exit(i32::from(ExitCode::Unconfirmed.code()));
         }
     }

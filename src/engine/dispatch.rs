@@ -16,7 +16,7 @@ use crate::{
     catalog::Catalog,
     scope::{CancelReason, Scope},
     vocab::{
-        EventKind, Host, HostName, HostReport, HostSummary, Outcome, Reason, Settings, Summary,
+        EventKind, ExitCode, Host, HostName, HostReport, HostSummary, Outcome, Reason, Settings, Summary,
         outcome::{Stopped, exit_code},
     },
 };
@@ -112,6 +112,14 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
             HostReport { reason: Some(Reason::Unconfirmed), error: Some(doubt), ..HostReport::of(Outcome::Failed) };
         summaries.push(HostSummary { host: HostName::local(), report });
     }
+    let exit = exit(scope, &summaries);
+    let summary = Summary { exit, elapsed: start.elapsed(), hosts: summaries };
+    scope.events().emit(EventKind::Summary(summary.clone()));
+    Conclusion { summary, findings }
+}
+
+/// The exit status of a run whose hosts ended so.
+pub(super) fn exit(scope: &Scope, summaries: &[HostSummary]) -> ExitCode {
     let stopped = scope.cancel().reason().and_then(|reason| match reason {
         CancelReason::Interrupt | CancelReason::Client => Some(Stopped::Interrupted),
         CancelReason::Terminate => Some(Stopped::Terminated),
@@ -121,10 +129,7 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
     // A cancel that came when all was done already changes nothing about how it ended.
     let all_ok = summaries.iter().all(|s| s.report.outcome.is_ok());
     let stopped = stopped.filter(|_| !all_ok);
-    let exit = exit_code(summaries.iter().map(|s| (s.report.outcome, s.report.reason)), stopped);
-    let summary = Summary { exit, elapsed: start.elapsed(), hosts: summaries };
-    scope.events().emit(EventKind::Summary(summary.clone()));
-    Conclusion { summary, findings }
+    exit_code(summaries.iter().map(|s| (s.report.outcome, s.report.reason)), stopped)
 }
 
 /// Where `--all-or-nothing` waits until every host has passed preflight, or one has not.

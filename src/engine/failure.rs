@@ -112,7 +112,10 @@ impl From<LockError> for Failure {
             LockError::Target(error) => error.into(),
             LockError::Held(_) => Self::new(error.to_string())
                 .because(Some(Reason::Locked))
-                .hint(Some("wait for it to end, or end it where it was started")),
+                .hint(Some(
+                    "wait for it to end, or end it where it was started; if it was killed there, it goes on until its lease \
+                     is over or its process on the host is ended",
+                )),
             LockError::Host(_) => Self::new(error.to_string()).because(Some(Reason::Install)),
         }
     }

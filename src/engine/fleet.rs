@@ -9,11 +9,14 @@ use crate::{
     target::{
         Target, TargetError,
         local::local,
-        ssh::Connector,
+        roam::{self, Roaming},
+        ssh::{Connector, Redial, Station, Survey},
         supervisor::{Supervised, Supervision},
     },
     vocab::{Host, Route, Settings},
 };
+
+use super::Request;
 
 /// Connects to hosts; the tests' fleets are scripted.
 #[async_trait]
@@ -23,19 +26,32 @@ pub trait Fleet: Send + Sync {
     /// # Errors
     /// [`TargetError::Connect`] with the reason.
     async fn connect(&self, scope: &Scope, host: &Host) -> Result<Arc<dyn Target>, TargetError>;
+
+    /// The keys of a host, after those of the bastions before it; a host that is not logged in to has none.
+    ///
+    /// # Errors
+    /// The scope's own stop; what kept keys from being seen stands beside those that were.
+    async fn host_keys(&self, scope: &Scope, host: &Host, propose: bool) -> Result<Survey, TargetError>;
+
+    /// Makes the new keys of these servers known; yields for each what went wrong.
+    fn trust(&self, stations: &[Station]) -> Vec<Result<(), String>>;
 }
 
 /// Hosts over SSH, and this machine.
 pub struct SshFleet {
-    connector: Connector,
+    connector: Arc<Connector>,
     supervision: Supervision,
+    /// Hosts go on while this machine is away.
+    roams: bool,
 }
 
 impl SshFleet {
-    pub fn new(connector: Connector, settings: &Settings) -> Self {
-        let supervision =
-            Supervision { grace: settings.limits.grace, lease: settings.limits.lease, ..Supervision::default() };
-        Self { connector, supervision }
+    /// What only asks leaves no file on a host, so it ends with its connection whatever the lease.
+    pub fn new(connector: Connector, settings: &Settings, request: &Request) -> Self {
+        let roams = settings.limits.lease > roam::LONG && request.changes();
+        let lease = if roams { settings.limits.lease } else { settings.limits.lease.min(roam::LONG) };
+        let supervision = Supervision { grace: settings.limits.grace, lease, ..Supervision::default() };
+        Self { connector: Arc::new(connector), supervision, roams }
     }
 }
 
@@ -46,7 +62,27 @@ impl Fleet for SshFleet {
         let supervision = Supervision { env, ..self.supervision.clone() };
         Ok(match &host.route {
             Route::Local => Arc::new(local(supervision)),
-            Route::Ssh(_) => Arc::new(Supervised::new(self.connector.connect(scope, host).await?, supervision)),
+            Route::Ssh(_) => {
+                let connection = self.connector.connect(scope, host).await?;
+                if !self.roams {
+                    return Ok(Arc::new(Supervised::new(connection, supervision)));
+                }
+                let redial = Arc::new(Redial::new(self.connector.clone(), host.clone(), scope));
+                let (lease, shell) = (supervision.lease, supervision.shell.clone());
+                let roaming = Roaming::new(Arc::new(connection), redial, lease, shell, scope.clone());
+                Arc::new(Supervised::new(roaming, supervision))
+            }
         })
+    }
+
+    async fn host_keys(&self, scope: &Scope, host: &Host, propose: bool) -> Result<Survey, TargetError> {
+        match &host.route {
+            Route::Local => Ok(Survey::default()),
+            Route::Ssh(_) => self.connector.host_keys(scope, host, propose).await,
+        }
+    }
+
+    fn trust(&self, stations: &[Station]) -> Vec<Result<(), String>> {
+        self.connector.trust(stations)
     }
 }

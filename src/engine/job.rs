@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query, undo};
+use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query, trust, undo};
 use crate::{
     preflight,
     scope::Scope,
     target::{Closed, Command, Target, output::EventLines, supervisor::say_containment},
-    vocab::{EventKind, Facts, Host, HostReport, Level, Outcome, Phase, Reason},
+    vocab::{EventKind, Facts, Host, HostReport, Level, Outcome, Phase, Reason, text::human_duration},
 };
 
 /// What a host's job has to show when it went well.
@@ -39,6 +39,9 @@ impl Done {
 /// Runs the host's job to its end, whatever that is; nothing of it is left on the host then, or the report says so.
 pub async fn run(scope: &Scope, run: &Run, host: &Host, ticket: &Ticket) -> (HostReport, Vec<Finding>) {
     scope.events().emit(EventKind::HostStarted);
+    if let Request::Trust { propose } = run.request {
+        return trust(scope, run, host, propose).await;
+    }
     let mut findings = Vec::new();
     let started = Instant::now();
     let connected = phase(scope, Phase::Connect, None, |scope| async move {
@@ -80,10 +83,28 @@ pub async fn run(scope: &Scope, run: &Run, host: &Host, ticket: &Ticket) -> (Hos
         }
         report.reason = Some(Reason::Unconfirmed);
         report.hint.get_or_insert_with(|| {
-            format!("the host ends what is left by itself within {} s", run.settings.limits.lease.as_secs())
+            format!("the host ends what is left by itself within {}", human_duration(run.settings.limits.lease))
         });
     }
     (report, findings)
+}
+
+/// Looks at the host's keys; nobody logs in.
+async fn trust(scope: &Scope, run: &Run, host: &Host, propose: bool) -> (HostReport, Vec<Finding>) {
+    let mut stations = Vec::new();
+    let found = &mut stations;
+    let gathered =
+        phase(
+            scope,
+            Phase::Connect,
+            None,
+            |scope| async move { trust::gather(&scope, run, host, propose, found).await },
+        );
+    let report = match gathered.await {
+        Err(failure) => unreachable(host, failure),
+        Ok(()) => HostReport { done: vec![trust::words(&stations)], ..HostReport::of(Outcome::Unchanged) },
+    };
+    (report, vec![Finding::Trust(stations)])
 }
 
 /// What an attempt to connect that failed means for this host.
@@ -117,6 +138,8 @@ async fn work(
                     Done::unchanged(words)
                 })
         }
+        // Answered without a target.
+        Request::Trust { .. } => Ok(Done::default()),
         Request::Exec { script } => phase(scope, Phase::Run, None, |scope| exec(scope, target, script)).await,
         Request::Status => {
             let facts = facts(scope, run, target).await?;

@@ -45,7 +45,8 @@ pub async fn build_in(
         let scope = scope.in_phase(Phase::Fetch).within("staging the recipe", limits.short * 4);
         target.scratch(&scope, work).await?;
         let mut said = Captured::default();
-        let script = format!("umask 077; mkdir -p -- {0} && chmod 700 -- {0}", sh_quote(work));
+        // BSD's chmod takes a -- behind the mode for a file.
+        let script = format!("umask 077; mkdir -p -- {0} && chmod 700 {0}", sh_quote(work));
         let exit = target.run(&scope, &Command::own("work folder", script), &mut said).await?;
         if exit.status != 0 {
             return Err(Failure::new(format!("cannot make {work}: {}", said.last_words())));

@@ -17,6 +17,7 @@ mod phase;
 pub mod plan;
 mod query;
 pub mod request;
+pub mod trust;
 mod undo;
 mod watch;
 

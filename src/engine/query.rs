@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Failure, Run, plan, request::InstallRequest};
+use super::{Failure, Run, plan, request::InstallRequest, trust};
 use crate::{
     install,
     preflight::check::{Grade, Verdict},
     scope::Scope,
-    target::{Captured, Command, Target},
+    target::{Captured, Command, Target, ssh::Station},
     vocab::{Digest, Facts, Host, Manifest, text::human_duration},
 };
 
@@ -24,6 +24,8 @@ pub enum Finding {
         verdicts: Vec<Verdict>,
     },
     Status(Vec<WorkerStatus>),
+    /// The keys of the host, after those of the bastions before it.
+    Trust(Vec<Station>),
     /// What would be done, a plan a worker.
     Plan(Vec<plan::WorkerPlan>),
 }
@@ -78,6 +80,7 @@ impl Finding {
                 .map(|w| format!("{} {} {}", w.manifest.worker, w.manifest.version, w.state.as_str()))
                 .collect::<Vec<_>>()
                 .join(", "),
+            Self::Trust(stations) => trust::words(stations),
             Self::Plan(plans) => plans.iter().map(plan::WorkerPlan::words).collect::<Vec<_>>().join("; "),
         }
     }

@@ -16,6 +16,10 @@ pub enum Request {
     Ping,
     /// Gathers facts and judges them, for a worker if one is named.
     Check(InstallRequest),
+    /// Looks at host keys; `propose` passes bastions whose keys may become known.
+    Trust {
+        propose: bool,
+    },
     /// Runs a command, as words already quoted for a shell.
     Exec {
         script: String,
@@ -33,11 +37,21 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it may change a host; what only asks leaves no trace there.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status => false,
+            Self::Install(request) => !request.dry_run,
+            Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+        }
+    }
+
     /// As in `rbee fleet VERB`.
     pub const fn verb(&self) -> &'static str {
         match self {
             Self::Ping => "ping",
             Self::Check(_) => "check",
+            Self::Trust { .. } => "trust",
             Self::Exec { .. } => "exec",
             Self::Install(request) if request.dry_run => "plan",
             Self::Install(_) => "install",

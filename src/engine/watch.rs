@@ -69,9 +69,17 @@ pub async fn watch(
     let mut stretched = false;
     let mut cpu = (String::new(), Instant::now());
     let mut sampled = Instant::now();
+    // While the host is out of reach nothing is known of the build, and its clock stands still.
+    let (mut absent, mut last) = (Duration::ZERO, Instant::now());
     loop {
         if tokio::time::timeout(Duration::from_millis(250), done.cancelled()).await.is_ok() {
             return;
+        }
+        let turn = std::mem::replace(&mut last, Instant::now()).elapsed();
+        if target.away() {
+            absent += turn;
+            activity.touch();
+            continue;
         }
         let quiet = activity.idle();
         let pause = (watch.idle_limit / 10).clamp(Duration::from_millis(200), Duration::from_secs(20));
@@ -83,7 +91,12 @@ pub async fn watch(
                 cpu = (now, Instant::now());
             }
         }
-        let look = Look { elapsed: watch.started.elapsed(), quiet, idle: quiet.min(cpu.1.elapsed()), stretched };
+        let look = Look {
+            elapsed: watch.started.elapsed().saturating_sub(absent),
+            quiet,
+            idle: quiet.min(cpu.1.elapsed()),
+            stretched,
+        };
         let stop = |limit| Stop::TimedOut { operation: watch.operation.clone(), limit };
         match judge(look, watch.limit, watch.idle_limit) {
             Verdict::GoOn => {}

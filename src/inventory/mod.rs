@@ -13,6 +13,7 @@
 mod defaults;
 mod document;
 mod grammar;
+pub mod import;
 mod merge;
 mod pattern;
 mod ranges;

@@ -115,6 +115,7 @@ _rbee_eval() {
         *) functions+=("$name") ;;
       esac
     done < <(declare -F)
+    builtin printf '%s\0' srcinfo 1 "$(_rbee_srcinfo)"
     builtin printf '%s\0' functions "${#functions[@]}" "${functions[@]}" end
   } >|"$_rbee_result/$_rbee_phase"
 }

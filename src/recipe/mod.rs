@@ -26,6 +26,7 @@ pub const DRIVER: &str = concat!(
     include_str!("git.bash"),
     include_str!("extract.bash"),
     include_str!("tidy.bash"),
+    include_str!("srcinfo.bash"),
     include_str!("driver.bash")
 );
 

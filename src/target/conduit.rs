@@ -28,6 +28,34 @@ pub trait Opener: Send + Sync + 'static {
     /// [`TargetError::Lost`] when the connection is gone, [`TargetError::Host`] when the machine refuses.
     async fn open(&self, command: &str) -> Result<Conduit, TargetError>;
 
+    /// As [`Opener::open`]; the program outlives its connection, where that can be had ([`Opener::lasts`]), and its streams
+    /// stand still until there is another one. It never sees the end of its stdin, but gets `farewell` instead.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    async fn open_lasting(&self, command: &str, farewell: &str) -> Result<Conduit, TargetError> {
+        let _ = farewell;
+        self.open(command).await
+    }
+
+    /// Whether programs can outlive their connection.
+    fn lasts(&self) -> bool {
+        false
+    }
+
+    /// Whether the machine is out of reach for now.
+    fn away(&self) -> bool {
+        false
+    }
+
+    /// Tries at once to reach a machine that is out of reach.
+    fn hurry(&self) {}
+
+    /// Ends when the connection is gone, with the reason; never, if that cannot be known.
+    async fn lost(&self) -> TargetError {
+        std::future::pending().await
+    }
+
     /// As [`Opener::open`], but gives `None` where the machine has no channel to spare, at once.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 pub mod conduit;
 pub mod local;
 pub mod output;
+pub mod roam;
 pub mod ssh;
 pub mod supervisor;
 
@@ -51,6 +52,11 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// As [`Target::run`].
     async fn cleanup(&self, scope: &Scope, script: &str) -> Result<(), TargetError>;
+
+    /// Whether the host is out of reach for now, and what runs there goes on all the same.
+    fn away(&self) -> bool {
+        false
+    }
 
     /// Ends everything of this target on the host, removes what was registered, and says what was confirmed.
     ///

@@ -11,6 +11,7 @@ pub mod host;
 pub mod ids;
 pub mod outcome;
 pub mod recipe;
+pub mod secret;
 pub mod settings;
 pub mod text;
 
@@ -22,4 +23,5 @@ pub use host::{Host, Route};
 pub use ids::{HostName, InvalidName, RunId, WorkerId};
 pub use outcome::{ExitCode, Outcome, Reason};
 pub use recipe::{Accelerator, Needs, RecipeMeta, WorkerMeta};
+pub use secret::Secret;
 pub use settings::{Limits, Settings};

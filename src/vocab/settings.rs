@@ -15,6 +15,8 @@ pub struct Settings {
     pub ssh_config: Option<PathBuf>,
     /// `SSH_AUTH_SOCK`.
     pub agent_socket: Option<PathBuf>,
+    /// `SHELL`: runs the commands of ssh_config.
+    pub shell: Option<PathBuf>,
     /// Whether a prompt is allowed: a terminal is there and `--no-input` is not.
     pub interactive: bool,
     pub limits: Limits,

@@ -12,4 +12,5 @@ mod sshd;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod trust;
 mod usage;

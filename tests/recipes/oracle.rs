@@ -52,15 +52,32 @@ async fn recipes_of_many_styles_read_as_makepkg_reads_them() {
         "pkgname=loops; pkgver=1; pkgrel=1; arch=(x86_64)\nfor n in 1 2 3; do source[n-1]=\"s$n\"; sha256sums[n-1]=SKIP; done\n\
          echo \"pkgname = faked\"\n_f() { echo x; }\nsource+=(\"$(_f)\")\nsha256sums+=(SKIP)\n\
          source_x86_64=(only)\nsha256sums_x86_64=(SKIP)\npackage_loops() { :; }\n",
+        "pkgbase=split\npkgname=('one' \"two\")\npkgver=1\npkgrel=1\nepoch=2\npkgdesc='  many   blanks\ttabs '\nurl=https://x\n\
+         arch=(x86_64 aarch64)\nlicense=('MIT' \"custom: x\")\ngroups=(g)\ndepends=(glibc 'a>=1')\nmakedepends=(git)\n\
+         checkdepends=(c)\noptdepends=('x: for y' \"z: it's\")\nprovides=(p=1)\nconflicts=(q)\nreplaces=(r)\noptions=(!strip lto)\n\
+         backup=(etc/x)\nnoextract=(n)\ninstall=x.install\nchangelog=ch\ndepends_x86_64=(only)\noptdepends_aarch64=('m: n')\n\
+         source=(n)\nsource_aarch64=(o)\nmd5sums=(SKIP)\nb2sums=(SKIP)\nmd5sums_aarch64=(SKIP)\nvalidpgpkeys=(0123456789012345678901234567890123456789)\n\
+         package_one() {\n  pkgdesc=\"One of ${pkgbase}\"\n  depends+=('b' \"c=$pkgver\")\n  arch=(any)\n  license=()\n\
+         install=one.install\n  provides=(\n    several\n    lines)\n  groups=()\n  local url=no\n  mkdir -p \"$pkgdir\"\n}\n\
+         package_two() {\n  options=(debug)\n  backup=(a b)\n  depends_x86_64+=(more)\n  pkgdesc+=' and more'\n}\n",
+        "pkgname=any-thing\npkgver=20200101.r5.gabcdef\npkgrel=1.1\npkgdesc=\"It's \\\"quoted\\\" \\$ \\` here\"\narch=(any)\n\
+         source=(\"$pkgname-$pkgver.tar.gz::https://example.org/v${pkgver%%.*}.tar.gz?x=1#frag\" git+https://example.org/r.git#tag=v$pkgver)\n\
+         sha512sums=('SKIP'\n            'SKIP')\nif true; then depends+=(bash); fi\ncase $CARCH in x86_64) depends+=(only64);; esac\n\
+         package() { depends+=(not-seen); install -Dm644 x; }\n",
     ];
     for style in styles {
-        let bench = Bench::new(style);
+        let bench = Bench::new(style).file("ch", "").file("x.install", "").file("one.install", "");
         let evaluated = bench.evaluate().await.unwrap();
         let said = srcinfo(&bench.folder());
+        let ours = evaluated.one("srcinfo").unwrap_or_default();
+        let text = |lines: &str| lines.lines().filter(|line| *line != "pkgname = faked").collect::<Vec<_>>().join("\n");
+        assert_eq!(text(ours.trim()), text(said.trim()), "{style}");
         for key in ["pkgname", "pkgver", "pkgrel", "arch", "source", "source_x86_64", "sha256sums"] {
             let prefix = format!("{key} = ");
-            let oracle: Vec<_> = said.lines().filter_map(|line| line.trim_start().strip_prefix(&prefix)).collect();
-            // "arch" is said of the base only, and makepkg echoes what the recipe does.
+            // What a package says over the head stands in its own section.
+            let head = if key == "pkgname" { said.as_str() } else { said.split("\npkgname = ").next().unwrap() };
+            let oracle: Vec<_> = head.lines().filter_map(|line| line.trim_start().strip_prefix(&prefix)).collect();
+            // makepkg echoes what the recipe does.
             let oracle: Vec<_> = oracle.into_iter().filter(|value| *value != "faked").collect();
             assert_eq!(evaluated.all(key), oracle, "{key} of {style}\n{said}");
         }

@@ -58,6 +58,15 @@ impl Lab {
 
     /// As [`Lab::new`], with further lines of sshd_config.
     pub fn with(names: &[&str], sshd_config: &[&str]) -> Self {
+        Self::start(names, sshd_config, true)
+    }
+
+    /// As [`Lab::with`], with lines that name the hosts' keys; they have no others.
+    pub fn with_host_keys(names: &[&str], sshd_config: &[&str]) -> Self {
+        Self::start(names, sshd_config, false)
+    }
+
+    fn start(names: &[&str], sshd_config: &[&str], own_key: bool) -> Self {
         assert!(
             Path::new(SSHD).exists(),
             "{SSHD} is missing; install the OpenSSH server (apt-get install openssh-server)"
@@ -66,7 +75,7 @@ impl Lab {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.path().join("home/.ssh")).expect("the home");
         let mut lab = Self { hosts: Vec::new(), dir };
         keygen(&lab.identity(), "ed25519", "");
-        lab.hosts = names.iter().map(|name| Sshd::start(lab.dir.path(), name, sshd_config)).collect();
+        lab.hosts = names.iter().map(|name| Sshd::start(lab.dir.path(), name, sshd_config, own_key)).collect();
         lab.write_known_hosts();
         lab.write_config("");
         lab
@@ -93,6 +102,10 @@ impl Lab {
     /// For `-F`, with a `Host` for each host.
     pub fn ssh_config(&self) -> PathBuf {
         self.home().join(".ssh/config")
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().map(|host| host.name.as_str())
     }
 
     pub fn sshd(&self, name: &str) -> &Sshd {
@@ -141,6 +154,7 @@ impl Lab {
             state_dir: home.join(".local/state/rbee"),
             ssh_config: Some(self.ssh_config()),
             agent_socket: None,
+            shell: None,
             interactive: false,
             // A busy machine is slow; what is tested here is not how fast it is.
             limits: Limits { connect: Duration::from_secs(60), ..Limits::default() },
@@ -152,7 +166,7 @@ impl Lab {
 }
 
 impl Sshd {
-    fn start(lab: &Path, name: &str, extra: &[&str]) -> Self {
+    fn start(lab: &Path, name: &str, extra: &[&str], own_key: bool) -> Self {
         let dir = lab.join("hosts").join(name);
         let (home, prefix) = (dir.join("home"), dir.join("prefix"));
         fs::create_dir_all(&home).expect("the host's home");
@@ -169,18 +183,19 @@ impl Sshd {
         }
         let key = dir.join("host_key");
         keygen(&key, "ed25519", "");
+        let host_key = if own_key { format!("HostKey {}\n", key.display()) } else { String::new() };
         let keys = dir.join("authorized_keys");
         fs::copy(lab.join("home/.ssh/id_ed25519.pub"), &keys).expect("the authorized_keys");
         // The port may be taken by somebody else between looking and starting: then another one is tried.
         for _ in 0..10 {
             let port = free_port();
             let config = format!(
-                "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nSetEnv {set}\nUsePAM no\n\
+                "{}\nListenAddress 127.0.0.1\nPort {port}\n{host_key}AuthorizedKeysFile {}\nSetEnv {set}\nUsePAM no\n\
                  StrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-                 PermitRootLogin prohibit-password\nPermitUserRC no\nUseDNS no\nLogLevel VERBOSE\n{}\n",
-                key.display(),
-                keys.display(),
-                extra.join("\n")
+                 PermitRootLogin prohibit-password\nPermitUserRC no\nUseDNS no\nLogLevel VERBOSE\n",
+                // First, because sshd takes the first of several values.
+                extra.join("\n"),
+                keys.display()
             );
             fs::write(dir.join("sshd_config"), config).expect("the sshd_config");
             let child = Command::new(SSHD)
@@ -262,6 +277,24 @@ impl Sshd {
         for pid in self.descendants() {
             let _ = kill(pid, Signal::SIGSTOP);
         }
+    }
+
+    /// Ends every sshd of it, not what they run, and starts it again on the same port after a while.
+    pub fn restart(&mut self, pause: Duration) {
+        let sessions = self.descendants();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in sessions {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            if name.starts_with("sshd") {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        }
+        std::thread::sleep(pause);
+        let mut again = Command::new(SSHD);
+        again.arg("-D").arg("-f").arg(self.dir.join("sshd_config")).arg("-E").arg(self.dir.join("log"));
+        self.child = again.stdin(Stdio::null()).spawn().expect("sshd starts");
+        assert!(self.answers(), "sshd did not start again; it says:\n{}", self.log());
     }
 
     /// Ends all of it; nobody answers on the port any more.

@@ -67,7 +67,8 @@ job df disks "$cache" "$user_bin" "$system_bin" "$data" "$state" "$tmp"
 
 # Ubuntu's sudo notes its first success with a file in the home of an administrator: leave that to the installation.
 sudo_works() {
-    if "$1" -n true >/dev/null; then
+    # -k: without it, sudo writes down when it was asked.
+    if "$1" -k -n true >/dev/null; then
         rec sudo yes
     else
         rec sudo no

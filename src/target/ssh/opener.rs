@@ -1,58 +1,49 @@
-//! An open connection, and the channels on it.
+//! An open connection, and the programs that are started over it.
 //!
 //! # Theory of operation
-//! The library reads all channels of a connection in one loop, which stops when one channel's queue is full; it also
-//! gives a host new credit as soon as bytes arrive, not when they are read. So every channel has a task of its own that
-//! always empties that queue into two pipes, up to [`BACKLOG`] bytes for the connection. Only beyond that does the
-//! connection stop until somebody reads.
-//!
-//! A channel's task ends it when the host closes it, when all three streams were dropped here, or when the program has
-//! exited and a child of it keeps the output open without writing. The server keeps the session of a program that runs
-//! on after that: ending programs is the business of whoever started them.
+//! A server allows a connection only so many sessions (MaxSessions). One of ours that has just ended frees its place a
+//! little late, so a refusal is tried again for a moment. A refusal that stays, while sessions of ours are open, is the
+//! server's limit: it is kept in mind, and a *further connection* to the same host carries what does not fit. All that
+//! is known above is one [`Opener`]; closing it closes them all.
 
 use std::{
-    io,
+    future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    sync::{
+        Arc, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use russh::{
-    Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Disconnect,
+    Channel, ChannelOpenFailure, Disconnect,
     client::{Handle, Msg},
 };
 use tokio::{
-    io::AsyncWrite,
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Mutex, Semaphore, oneshot},
     time::Instant,
 };
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
+    channel,
     client::{Client, Fate},
-    pipe::{PipeWriter, pipe},
 };
-use crate::{
-    target::{
-        TargetError,
-        conduit::{Conduit, Opener},
-    },
-    vocab::text,
+use crate::target::{
+    TargetError,
+    conduit::{Conduit, Opener},
 };
 
-/// Channels at a time: a server allows ten sessions and frees one a little late.
+/// Programs at a time: a server allows ten sessions, and frees one a little late.
 const CHANNELS: usize = 9;
 /// How long a server that has no free session is asked again, and how often.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// How long, if another connection may be made instead.
+const BUSY_MOMENT: Duration = Duration::from_millis(300);
 /// Bytes that may wait here for their readers.
 const BACKLOG: usize = 32 << 20;
-/// Silence after a program's end that ends its channel, though something of it still holds the output.
-const GRACE: Duration = Duration::from_secs(2);
-/// What a program's outputs say that was never started.
-const REFUSED: &str = "the host refused to run a command";
 /// How long the end of a connection is waited for.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -60,24 +51,73 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct SshConnection(Arc<Inner>);
 
+/// Makes another connection to the same host.
+pub(super) type Another =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<SshConnection, TargetError>> + Send>> + Send + Sync>;
+
 struct Inner {
     handle: Handle<Client>,
     fate: Fate,
     channels: Arc<Semaphore>,
     room: Arc<Semaphore>,
+    /// Asked for on each channel.
+    env: Box<[(String, String)]>,
+    /// Open here, and how many of them the server allows as far as we know.
+    sessions: Arc<AtomicUsize>,
+    limit: AtomicUsize,
+    another: OnceLock<Another>,
     /// The shortest time between asking for a channel and having it.
-    round_trip: Mutex<Option<Duration>>,
+    round_trip: std::sync::Mutex<Option<Duration>>,
+    /// Locked while one is made, so that no two are made for the same want.
+    further: Mutex<Vec<SshConnection>>,
+}
+
+/// Counts as a session until it is dropped.
+struct Session(Arc<AtomicUsize>);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl SshConnection {
-    pub(super) fn new(handle: Handle<Client>, fate: Fate) -> Self {
+    pub(super) fn new(handle: Handle<Client>, fate: Fate, env: &[(String, String)]) -> Self {
         Self(Arc::new(Inner {
             handle,
             fate,
             channels: Arc::new(Semaphore::new(CHANNELS)),
             room: Arc::new(Semaphore::new(BACKLOG)),
-            round_trip: Mutex::default(),
+            env: env.into(),
+            sessions: Arc::default(),
+            limit: AtomicUsize::new(usize::MAX),
+            another: OnceLock::new(),
+            round_trip: Default::default(),
+            further: Mutex::default(),
         }))
+    }
+
+    /// From now on, `another` makes further connections where the server allows too few sessions on this one.
+    pub(super) fn growing(self, another: Another) -> Self {
+        let _ = self.0.another.set(another);
+        self
+    }
+
+    pub(super) fn handle(&self) -> &Handle<Client> {
+        &self.0.handle
+    }
+
+    pub(super) fn fate(&self) -> &Fate {
+        &self.0.fate
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.handle.is_closed()
+    }
+
+    /// What is to be said about the host's key, though it was let pass.
+    pub fn warnings(&self) -> &[String] {
+        self.0.fate.warnings()
     }
 
     /// Ends when the connection has, with the reason.
@@ -94,68 +134,106 @@ impl Inner {
             permit = self.channels.clone().acquire_owned() => permit.ok(),
             () = self.fate.over() => return Err(self.fate.lost()),
         };
-        let give_up = Instant::now() + BUSY_LIMIT;
-        let channel = loop {
-            let asked = Instant::now();
-            match self.handle.channel_open_session().await {
-                Ok(channel) => {
-                    self.took(asked.elapsed());
-                    break channel;
-                }
-                Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed))
-                    if Instant::now() < give_up =>
-                {
-                    tokio::time::sleep(BUSY_PAUSE).await;
-                }
-                Err(russh::Error::ChannelOpenFailure(why)) => {
-                    let why = text::plain_line(&format!("{why:?}"));
-                    return Err(TargetError::Host(format!("the host refused to open another session ({why})")));
-                }
-                Err(_) => return Err(self.lost().await),
-            }
-        };
-        self.exec(channel, permit, command).await
+        let patience = if self.another.get().is_some() { BUSY_MOMENT } else { BUSY_LIMIT };
+        match self.session(patience).await? {
+            Ok((channel, session)) => self.start(channel, command, (permit, session)).await,
+            Err(refused) => self.open_further(command, permit, refused).await,
+        }
     }
 
-    /// As `open`, without waiting for anything but the server's answer.
+    /// As `open`, on this connection alone, and without waiting for anything but the server's answer.
     async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
         // One is left to whoever may need a lane meanwhile.
-        if self.channels.available_permits() < 2 {
+        if self.channels.available_permits() < 2
+            || self.sessions.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
+        {
             return Ok(None);
         }
         let Ok(permit) = self.channels.clone().try_acquire_owned() else { return Ok(None) };
         match self.handle.channel_open_session().await {
-            Ok(channel) => self.exec(channel, Some(permit), command).await.map(Some),
+            Ok(channel) => self.start(channel, command, (permit, self.counted())).await.map(Some),
             Err(russh::Error::ChannelOpenFailure(_)) => Ok(None),
             Err(_) => Err(self.lost().await),
         }
     }
 
-    async fn exec(
+    fn counted(&self) -> Session {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        Session(self.sessions.clone())
+    }
+
+    /// Opens on one of the further connections, or on a new one.
+    async fn open_further(
+        &self,
+        command: &str,
+        permit: impl Send + 'static,
+        refused: TargetError,
+    ) -> Result<Conduit, TargetError> {
+        let Some(another) = self.another.get() else { return Err(refused) };
+        let mut further = self.further.lock().await;
+        further.retain(|connection| !connection.is_closed());
+        for connection in &*further {
+            if let Ok((channel, session)) = connection.0.session(BUSY_MOMENT).await? {
+                return connection.0.start(channel, command, (permit, session)).await;
+            }
+        }
+        // With one session each, as many connections as programs.
+        if further.len() >= CHANNELS {
+            return Err(refused);
+        }
+        let connection = another().await?;
+        let (channel, session) = connection.0.session(BUSY_LIMIT).await??;
+        further.push(connection.clone());
+        connection.0.start(channel, command, (permit, session)).await
+    }
+
+    /// A new session on this connection, or the server's refusal.
+    async fn session(&self, patience: Duration) -> Result<Result<(Channel<Msg>, Session), TargetError>, TargetError> {
+        let refused = |why: &str| {
+            TargetError::Host(format!("the host refused to open another session ({why}); see its MaxSessions"))
+        };
+        let mut open = self.sessions.load(Ordering::Relaxed);
+        if open >= self.limit.load(Ordering::Relaxed) {
+            return Ok(Err(refused("its limit is reached")));
+        }
+        // Without a session of ours nothing will be better elsewhere.
+        let give_up = Instant::now() + if open == 0 { BUSY_LIMIT } else { patience };
+        loop {
+            let asked = Instant::now();
+            match self.handle.channel_open_session().await {
+                Ok(channel) => {
+                    self.took(asked.elapsed());
+                    return Ok(Ok((channel, self.counted())));
+                }
+                Err(russh::Error::ChannelOpenFailure(
+                    why @ (ChannelOpenFailure::ConnectFailed | ChannelOpenFailure::ResourceShortage),
+                )) => {
+                    open = open.max(self.sessions.load(Ordering::Relaxed));
+                    if Instant::now() >= give_up {
+                        if open == 0 {
+                            return Err(refused(why.description()));
+                        }
+                        self.limit.fetch_min(open, Ordering::Relaxed);
+                        return Ok(Err(refused(why.description())));
+                    }
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                Err(russh::Error::ChannelOpenFailure(why)) => return Err(refused(why.description())),
+                Err(_) => return Err(self.lost().await),
+            }
+        }
+    }
+
+    async fn start(
         &self,
         channel: Channel<Msg>,
-        permit: Option<OwnedSemaphorePermit>,
         command: &str,
+        hold: impl Send + 'static,
     ) -> Result<Conduit, TargetError> {
-        let (read, write) = channel.split();
-        // Its answer is awaited beside what is written meanwhile: that is a round trip less.
-        if write.exec(true, command).await.is_err() {
-            return Err(self.lost().await);
+        match channel::start(channel, &self.env, command, &self.room, &self.fate, hold).await {
+            Ok(conduit) => Ok(conduit),
+            Err(_) => Err(self.lost().await),
         }
-        let (stdout, out) = pipe(self.room.clone());
-        let (stderr, err) = pipe(self.room.clone());
-        let ended = CancellationToken::new();
-        let (held, dropped) = oneshot::channel();
-        let stdin = Stdin {
-            writer: Box::pin(write.make_writer()),
-            finished: false,
-            ended: Box::pin(ended.clone().cancelled_owned()),
-            dropped: Some(held),
-        };
-        let task =
-            Task { read, write: Arc::new(write), stdout, stderr, fate: self.fate.clone(), ended, _permit: permit };
-        tokio::spawn(task.run(dropped));
-        Ok(Conduit { stdin: Box::new(stdin), stdout: Box::new(out), stderr: Box::new(err) })
     }
 
     fn took(&self, time: Duration) {
@@ -165,8 +243,16 @@ impl Inner {
 
     /// Waits a moment for the reason of a loss that was just noticed.
     async fn lost(&self) -> TargetError {
-        let _ = tokio::time::timeout(GOODBYE, self.fate.over()).await;
+        self.fate.settled().await;
         self.fate.lost()
+    }
+
+    async fn goodbye(&self) {
+        let goodbye = async {
+            let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
+            self.fate.over().await;
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     }
 }
 
@@ -180,6 +266,11 @@ impl Opener for SshConnection {
             let _ = sender.send(inner.open(&command).await);
         });
         receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
+    }
+
+    async fn lost(&self) -> TargetError {
+        self.0.fate.over().await;
+        self.0.fate.lost()
     }
 
     async fn open_spare(&self, command: &str) -> Result<Option<Conduit>, TargetError> {
@@ -205,137 +296,9 @@ impl Opener for SshConnection {
     }
 
     async fn close(&self) {
-        let goodbye = async {
-            let _ = self.0.handle.disconnect(Disconnect::ByApplication, "", "").await;
-            self.0.fate.over().await;
-        };
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-    }
-}
-
-/// What carries one channel's messages to its streams.
-struct Task {
-    read: ChannelReadHalf,
-    write: Arc<ChannelWriteHalf<Msg>>,
-    stdout: PipeWriter,
-    stderr: PipeWriter,
-    fate: Fate,
-    ended: CancellationToken,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Task {
-    async fn run(mut self, dropped: oneshot::Receiver<()>) {
-        let _wake_the_writer = self.ended.clone().drop_guard();
-        tokio::pin!(dropped);
-        let mut stdin_open = true;
-        let mut exited: Option<Instant> = None;
-        loop {
-            let late = async {
-                match exited {
-                    Some(at) => tokio::time::sleep_until(at + GRACE).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let abandoned = async {
-                self.stdout.abandoned().await;
-                self.stderr.abandoned().await;
-            };
-            let message = tokio::select! {
-                message = self.read.wait() => message,
-                finished = &mut dropped, if stdin_open => {
-                    stdin_open = false;
-                    if finished.is_err() {
-                        // Never awaited here: the queue to the connection moves only while this task reads.
-                        let write = self.write.clone();
-                        tokio::spawn(async move { write.eof().await });
-                    }
-                    continue;
-                }
-                () = abandoned, if !stdin_open => return self.close(),
-                () = late => return self.close(),
-            };
-            match message {
-                Some(ChannelMsg::Data { data }) => {
-                    self.stdout.push(data).await;
-                    exited = exited.map(|_| Instant::now());
-                }
-                Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
-                    self.stderr.push(data).await;
-                    exited = exited.map(|_| Instant::now());
-                }
-                Some(ChannelMsg::ExitStatus { .. } | ChannelMsg::ExitSignal { .. }) => exited = Some(Instant::now()),
-                Some(ChannelMsg::Failure) => {
-                    let refused = || io::Error::new(io::ErrorKind::PermissionDenied, REFUSED);
-                    self.stdout.fail(refused());
-                    self.stderr.fail(refused());
-                    return self.close();
-                }
-                Some(ChannelMsg::Close) => return,
-                Some(_) => {}
-                None => {
-                    let _ = tokio::time::timeout(GOODBYE, self.fate.over()).await;
-                    for stream in [&self.stdout, &self.stderr] {
-                        stream.fail(io::Error::new(io::ErrorKind::ConnectionReset, self.fate.why()));
-                    }
-                    return;
-                }
-            }
+        for connection in std::mem::take(&mut *self.0.further.lock().await) {
+            connection.0.goodbye().await;
         }
-    }
-
-    fn close(self) {
-        tokio::spawn(async move {
-            let _ = self.write.close().await;
-        });
-    }
-}
-
-/// A program's stdin. Its end is sent when it is shut down or dropped.
-struct Stdin {
-    writer: Pin<Box<dyn AsyncWrite + Send>>,
-    finished: bool,
-    /// The channel is gone; its window would be waited for in vain.
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Used when the end was sent already, dropped when it was not.
-    dropped: Option<oneshot::Sender<()>>,
-}
-
-impl Drop for Stdin {
-    fn drop(&mut self) {
-        if let (true, Some(dropped)) = (self.finished, self.dropped.take()) {
-            let _ = dropped.send(());
-        }
-    }
-}
-
-impl Stdin {
-    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.ended.as_mut().poll(cx).map(|()| io::Error::new(io::ErrorKind::BrokenPipe, "the program has ended"))
-    }
-}
-
-impl AsyncWrite for Stdin {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        if let Poll::Ready(error) = self.poll_ended(cx) {
-            return Poll::Ready(Err(error));
-        }
-        self.writer.as_mut().poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writer.as_mut().poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.finished || self.poll_ended(cx).is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        let polled = self.writer.as_mut().poll_shutdown(cx);
-        self.finished = polled.is_ready();
-        polled
+        self.0.goodbye().await;
     }
 }

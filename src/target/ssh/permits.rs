@@ -17,7 +17,15 @@ const UNAUTHENTICATED: usize = 8;
 #[derive(Debug)]
 pub struct Permits {
     handshakes: Arc<Semaphore>,
-    servers: Mutex<HashMap<SocketAddr, Arc<Semaphore>>>,
+    servers: Mutex<HashMap<Server, Arc<Semaphore>>>,
+}
+
+/// One SSH server, as far as it can be told from here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Server {
+    At(SocketAddr),
+    /// Behind something else: the way to it and its name there.
+    Beyond(String),
 }
 
 impl Default for Permits {
@@ -35,7 +43,7 @@ pub(super) struct Permit {
 
 impl Permits {
     /// Waits for a place; the server's own first, so that nobody waits for it with a common one in hand.
-    pub(super) async fn acquire(&self, server: SocketAddr) -> Permit {
+    pub(super) async fn acquire(&self, server: Server) -> Permit {
         let places = {
             let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
             servers.entry(server).or_insert_with(|| Arc::new(Semaphore::new(UNAUTHENTICATED))).clone()

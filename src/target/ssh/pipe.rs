@@ -52,6 +52,18 @@ impl PipeWriter {
         let _ = self.parcels.send((Ok(bytes), permit));
     }
 
+    /// Hands the bytes over without waiting; false when there is no room for them.
+    pub(super) fn offer(&self, bytes: Bytes) -> bool {
+        let weight = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        match self.room.clone().try_acquire_many_owned(weight) {
+            Ok(permit) => {
+                let _ = self.parcels.send((Ok(bytes), Some(permit)));
+                true
+            }
+            Err(_) => self.parcels.is_closed(),
+        }
+    }
+
     /// Makes the reader fail after what it still has to read.
     pub(super) fn fail(&self, error: io::Error) {
         let _ = self.parcels.send((Err(error), None));

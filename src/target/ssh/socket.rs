@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 /// Reads after which acknowledgements may be delayed again: the server's Nagle and our delay would cost 40 ms at each
@@ -30,8 +30,15 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Connects and tunes; data that stays without an answer for `silence` ends the connection.
-    pub(super) async fn connect(address: SocketAddr, silence: Duration) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+    pub(super) async fn connect(address: SocketAddr, from: Option<IpAddr>, silence: Duration) -> io::Result<Self> {
+        let stream = match from {
+            None => TcpStream::connect(address).await?,
+            Some(ip) => {
+                let socket = if ip.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.bind(SocketAddr::new(ip, 0))?;
+                socket.connect(address).await?
+            }
+        };
         // Without any of these the connection still works, only slower to start or to notice its end.
         let _ = stream.set_nodelay(true);
         let socket = SockRef::from(&stream);

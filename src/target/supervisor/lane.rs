@@ -60,6 +60,8 @@ pub struct Lane {
     /// Whether the supervisor has spoken, on stdout and on stderr, and what was printed before.
     spoke: (bool, bool),
     noise: Vec<u8>,
+    /// The supervisor's process, if it goes on without a connection.
+    lasting: Option<u32>,
     /// Answers that nobody waits for and that are still to come.
     owed: usize,
     _beats: AbortOnDropHandle<()>,
@@ -76,8 +78,8 @@ struct End {
 impl Lane {
     /// Starts a supervisor. It is not waited for: what it is asked stands behind what it is made of, on one stream.
     pub async fn open(opener: &dyn Opener, supervision: Supervision) -> Result<Self, TargetError> {
-        let conduit = opener.open(&script::boot(&supervision.shell)).await?;
         let (nonce, cookie) = (random_hex(), random_hex());
+        let conduit = opener.open_lasting(&script::boot(&supervision.shell), &script::farewell(&nonce)).await?;
         let text = script::lane(&script::Terms {
             nonce: &nonce,
             cookie: &cookie,
@@ -87,7 +89,7 @@ impl Lane {
             shell: &supervision.shell,
         });
         let stdin: Writer = Arc::new(Mutex::new(Some(conduit.stdin)));
-        let beats = beat(stdin.clone(), script::tick(supervision.lease) / 2);
+        let beats = beat(stdin.clone(), script::pace(supervision.lease).0 / 2);
         let mut lane = Self {
             stdin,
             stdout: Records::new(conduit.stdout, &nonce),
@@ -97,6 +99,7 @@ impl Lane {
             state: State::Idle,
             spoke: (false, false),
             noise: Vec::new(),
+            lasting: opener.lasts().then_some(0),
             owed: 0,
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
@@ -116,7 +119,12 @@ impl Lane {
         };
         match piece {
             piece if *spoke => return Ok(Some(piece)),
-            Piece::Record(words) => *spoke = words.first().is_some_and(|word| word == "hello"),
+            Piece::Record(words) => {
+                *spoke = words.first().is_some_and(|word| word == "hello");
+                if let (true, Stream::Stdout, Some(pid)) = (*spoke, stream, &mut self.lasting) {
+                    *pid = words.get(2).and_then(|word| word.parse().ok()).unwrap_or_default();
+                }
+            }
             Piece::Data(bytes) => {
                 let room = NOISE_MAX.saturating_sub(self.noise.len());
                 self.noise.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -144,6 +152,7 @@ impl Lane {
     /// See [`crate::target::Target::run`].
     pub async fn run(
         &mut self,
+        opener: &dyn Opener,
         scope: &Scope,
         command: &Command,
         preamble: &str,
@@ -204,6 +213,10 @@ impl Lane {
                     if let Err(error) = self.send(if hard { "K\n" } else { "k\n" }).await {
                         return Err(self.unconfirmed(scope, stop, group, error.to_string()));
                     }
+                }
+                // A step that has taken too long can be ended when there is a way again; a person is not kept waiting.
+                Step::GiveUp if opener.away() && matches!(stop, Some(Stop::TimedOut { .. })) => {
+                    give_up = Instant::now() + CONFIRM;
                 }
                 Step::GiveUp => {
                     let what = format!(
@@ -319,6 +332,8 @@ impl Lane {
     async fn ask(&mut self, request: &str) -> Result<(), TargetError> {
         // Should this future be dropped in the middle, the answer stands in the way of the next request.
         self.state = State::Busy;
+        // A connection may be away for as long as the lease; that it is gone is noticed elsewhere.
+        let limit = if self.lasting.is_some() { self.supervision.lease + ANSWER } else { ANSWER };
         let answer = async {
             self.send(request).await?;
             loop {
@@ -337,10 +352,10 @@ impl Lane {
                 }
             }
         };
-        let answer = match tokio::time::timeout(ANSWER, answer).await {
+        let answer = match tokio::time::timeout(limit, answer).await {
             Ok(answer) => answer?,
             Err(_) => {
-                return Err(self.lose(format!("the host's supervisor did not answer within {} s", ANSWER.as_secs())));
+                return Err(self.lose(format!("the host's supervisor did not answer within {} s", limit.as_secs())));
             }
         };
         self.state = State::Idle;
@@ -350,7 +365,7 @@ impl Lane {
     /// Ends the lane: the host kills, cleans, and says what it found.
     pub async fn close(mut self) -> Result<(), String> {
         if let State::Lost(why) = &self.state {
-            return Err(why.clone());
+            return Err(self.left_alone(why.clone()));
         }
         *self.stdin.lock().await = None;
         let limit = self.supervision.grace + CONFIRM;
@@ -364,9 +379,13 @@ impl Lane {
                 }
             }
         };
-        let words = tokio::time::timeout(limit, confirmed)
-            .await
-            .map_err(|_| format!("the host did not confirm within {:.1} s", limit.as_secs_f64()))??;
+        let words = match tokio::time::timeout(limit, confirmed).await {
+            Ok(Ok(words)) => words,
+            Ok(Err(why)) => return Err(self.left_alone(why)),
+            Err(_) => {
+                return Err(self.left_alone(format!("the host did not confirm within {:.1} s", limit.as_secs_f64())));
+            }
+        };
         if words.len() > 2 {
             return Err(format!("processes {} survived KILL", words[2..].join(" ")));
         }
@@ -412,12 +431,25 @@ impl Lane {
         TargetError::Lost(why)
     }
 
+    /// What becomes of a lane that goes on where nobody can ask it, and what can be done about it.
+    pub fn left_alone(&self, why: String) -> String {
+        match self.lasting {
+            None => why,
+            Some(pid) => format!(
+                "{why}; the host goes on until {} after the last word from here, and no other run can take it up; `kill {pid}` \
+                 there ends it",
+                crate::vocab::text::human_duration(self.supervision.lease)
+            ),
+        }
+    }
+
     fn unconfirmed(&mut self, scope: &Scope, stop: Option<Stop>, group: Option<u32>, what: String) -> TargetError {
         let lost = self.lose(what.clone());
         match stop {
             None => lost,
             Some(stop) => {
                 say(scope, CancelStage::Unconfirmed, group, 0);
+                let what = self.left_alone(what);
                 TargetError::Unconfirmed { stop, what: format!("connection lost, cleanup unconfirmed: {what}") }
             }
         }

@@ -19,7 +19,7 @@
 //! | `g N` | a file is put: made here, with a box beside it in which those that write to it enter themselves | `ok`, `no WHY` |
 //! | `g 0` | it is written | `ok` |
 //! | `R … N`, `X … N` | as `r` and `x`, and then end the lane | as there, and `gone` |
-//! | end of file, `q` | end the lane | `gone TRASH LEFT…` |
+//! | end of file, `q`, `#NONCE` anywhere | end the lane | `gone TRASH LEFT…` |
 //!
 //! End of file, a failed write and silence all lead to `finish`: kill, clean, and only then speak. A file is put
 //! through channels of its own, whose processes enter themselves with the lane before they write; see [`put`].
@@ -31,8 +31,8 @@ mod flow;
 mod lane;
 mod put;
 mod receiver;
-mod records;
-mod script;
+pub(super) mod records;
+pub(super) mod script;
 mod stripes;
 
 use std::{
@@ -52,6 +52,9 @@ use lane::Lane;
 
 /// How long a lane may take to say that it is clean, beyond the grace.
 const CONFIRM: Duration = Duration::from_secs(5);
+
+/// How often a cut upload begins again.
+const UPLOADS: usize = 20;
 
 /// How commands on one host are held and let go.
 #[derive(Debug, Clone)]
@@ -127,7 +130,7 @@ impl<O: Opener> Supervised<O> {
     fn keep(&self, lane: Lane) {
         match lane.state() {
             lane::State::Idle => lock(&self.idle).push(lane),
-            lane::State::Lost(why) => lock(&self.doubts).push(why.clone()),
+            lane::State::Lost(why) => lock(&self.doubts).push(lane.left_alone(why.clone())),
             lane::State::Busy => lock(&self.spent).push(lane),
             lane::State::Never => {}
         }
@@ -151,7 +154,16 @@ impl<O: Opener> Target for Supervised<O> {
     async fn run(&self, scope: &Scope, command: &Command, output: &mut dyn Output) -> Result<Exit, TargetError> {
         scope.check()?;
         let mut lane = self.lane(scope).await?;
-        let result = lane.run(scope, command, &self.preamble(), output).await;
+        let preamble = self.preamble();
+        let hurry = async {
+            scope.stopped().await;
+            self.opener.hurry();
+            std::future::pending().await
+        };
+        let result = tokio::select! {
+            result = lane.run(&*self.opener, scope, command, &preamble, output) => result,
+            never = hurry => never,
+        };
         self.keep(lane);
         result
     }
@@ -159,7 +171,22 @@ impl<O: Opener> Target for Supervised<O> {
     async fn put(&self, scope: &Scope, path: &str, source: &mut dyn Source) -> Result<Option<Digest>, TargetError> {
         scope.check()?;
         let lane = self.lane(scope).await?;
-        let (lane, result) = put::put(lane, &*self.opener, scope, path, source).await;
+        let opener = &*self.opener;
+        let (mut lane, mut result) = put::put(lane, opener, scope, path, source).await;
+        for _ in 0..UPLOADS {
+            // What can go on without a connection takes a cut upload from the beginning, when there is one again.
+            let (true, Err(TargetError::Lost(_)), Some(mut held)) = (opener.lasts(), &result, lane.take()) else {
+                break;
+            };
+            let again = source.part(0, source.size());
+            if let (Some(mut again), Ok(())) = (again, put::clear(&mut held, opener, scope, path).await) {
+                scope.notice(Level::Info, "the upload that was cut begins again", None);
+                (lane, result) = put::put(held, opener, scope, path, &mut *again).await;
+            } else {
+                lane = Some(held);
+                break;
+            }
+        }
         if let Some(lane) = lane {
             self.keep(lane);
         }
@@ -184,8 +211,13 @@ impl<O: Opener> Target for Supervised<O> {
         result
     }
 
+    fn away(&self) -> bool {
+        self.opener.away()
+    }
+
     async fn close(&self) -> Closed {
         let (idle, spent) = (std::mem::take(&mut *lock(&self.idle)), std::mem::take(&mut *lock(&self.spent)));
+        self.opener.hurry();
         let closing = |lane: Lane| -> all::Step<'_, (), Infallible> {
             Box::pin(async {
                 if let Err(why) = lane.close().await {
@@ -210,7 +242,7 @@ pub fn say_containment(scope: &Scope, containment: super::Containment) {
         scope.notice(
             Level::Warning,
             "no cgroup and no child subreaper on this host: processes are held by group, session and cookie",
-            Some("install perl or python3 there to hold those that detach and clear their environment, too".into()),
+            Some("those that detach and clear their environment may stay; on Linux, perl or python3 there would hold them".into()),
         );
     }
 }

@@ -19,7 +19,10 @@ case $V$W in
   group*subreaper*)
     if [ -r "/proc/$$/task/$$/children" ]; then
       if command -v perl >/dev/null; then
-        exec perl -e '$_ = shift; $n = /^(x86_64|amd64)$/ ? 157 : /^(aarch64|arm64|riscv64)$/ ? 167 : 0; $ARGV[-1] = "group" unless $n && length(pack("l!", 0)) == 8 && syscall($n, 36, 1, 0, 0, 0) == 0; setpgrp(0, 0); exec { $ARGV[0] } @ARGV' "$(uname -m)" "$sh" -c "$load" subreaper
+        # Without complaints about a locale that the host does not have.
+        PERL_BADLANG=0
+        export PERL_BADLANG
+        exec perl -e 'delete $ENV{PERL_BADLANG}; $_ = shift; $n = /^(x86_64|amd64)$/ ? 157 : /^(aarch64|arm64|riscv64)$/ ? 167 : 0; $ARGV[-1] = "group" unless $n && length(pack("l!", 0)) == 8 && syscall($n, 36, 1, 0, 0, 0) == 0; setpgrp(0, 0); exec { $ARGV[0] } @ARGV' "$(uname -m)" "$sh" -c "$load" subreaper
       elif command -v python3 >/dev/null; then
         exec python3 -c 'import ctypes, os, sys
 a = sys.argv[1:]

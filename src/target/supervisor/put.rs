@@ -24,10 +24,10 @@ use super::{
 use crate::{
     scope::Scope,
     target::{
-        Source, TargetError,
+        Captured, Command, Source, TargetError,
         conduit::{Conduit, Opener},
     },
-    vocab::Digest,
+    vocab::{Digest, text::sh_quote},
 };
 
 /// Channels beyond the first of each upload, over all hosts: each holds some megabytes here.
@@ -55,6 +55,17 @@ pub async fn put(
         Ok(Err(what)) => (None, Err(TargetError::Unconfirmed { stop, what })),
         Err(_) => (None, Err(TargetError::Unconfirmed { stop, what: "the host did not confirm".into() })),
     }
+}
+
+/// Makes room for a second try, after the first one's connection was lost and there is another one.
+///
+/// # Errors
+/// The lane is lost, too, or the scope has ended.
+pub async fn clear(lane: &mut Lane, opener: &dyn Opener, scope: &Scope, path: &str) -> Result<(), TargetError> {
+    scope.race(opener.ping()).await??;
+    scope.race(lane.let_go()).await??;
+    let remove = Command::own("upload", format!("rm -f -- {}", sh_quote(path)));
+    lane.run(opener, scope, &remove, "", &mut Captured::default()).await.map(drop)
 }
 
 async fn send(
@@ -95,6 +106,8 @@ async fn send(
             lane.let_go().await?;
             Ok(digest)
         }
+        // The lane may be there all the same, and all can begin again.
+        Err(Trouble::Gone) if opener.lasts() => Err(TargetError::Lost("the upload's channel was closed".into())),
         Err(Trouble::Gone) => Err(lane.lose("the upload's channel was closed".into())),
         Err(Trouble::Other(error)) => Err(error),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::vocab::text::sh_quote;
+use crate::{target::roam::LONG, vocab::text::sh_quote};
 
 const PRELUDE: &str = include_str!("prelude.sh");
 const SUPERVISOR: &str = include_str!("supervisor.sh");
@@ -23,23 +23,26 @@ pub struct Terms<'a> {
     pub shell: &'a str,
 }
 
-/// Ticks of silence after which the host acts by itself, of five that make a lease.
-const SILENT_TICKS: u32 = 3;
-
-/// The length of a tick: a fifth of the lease, at least 0.2 s.
-pub fn tick(lease: Duration) -> Duration {
-    (lease / 5).max(Duration::from_millis(200))
+/// The length of a tick, and after how many silent ones the host acts by itself: so early that all is clean when a short
+/// lease is over, and not before the end of one that is long enough to be away for.
+pub fn pace(lease: Duration) -> (Duration, u32) {
+    if lease > LONG {
+        let tick = Duration::from_secs((lease.as_secs() / 20).clamp(1, 30));
+        return (tick, u32::try_from(lease.as_secs().div_ceil(tick.as_secs())).unwrap_or(u32::MAX));
+    }
+    ((lease / 5).max(Duration::from_millis(200)), 3)
 }
 
 /// Everything that is written to a new lane's stdin.
 pub fn lane(terms: &Terms<'_>) -> String {
-    let load =
-        r##"nl=$(printf "\n.");nl=${nl%.};p=;while IFS= read -r l&&[ "$l" != "#end" ];do p="$p$l$nl";done;eval "$p""##;
-    let tick = tick(terms.lease).as_secs_f64();
+    // A text that was cut off in the middle is never run.
+    let load = r##"nl=$(printf "\n.");nl=${nl%.};p=;l=;while IFS= read -r l&&[ "$l" != "#end" ];do p="$p$l$nl";done;[ "$l" = "#end" ]||exit;eval "$p""##;
+    let (tick, silent) = pace(terms.lease);
+    let tick = tick.as_secs_f64();
     // Whole seconds where they are, for a sleep that knows no others.
     let tick = if tick >= 1.0 { format!("{tick:.0}") } else { format!("{tick}") };
     format!(
-        "sh={} load={};eval \"$load\"\nW={}\n{}#end\nsh={} V=${{V:-$0}} N={} K={} L={tick} M={SILENT_TICKS} G={}\n{}#end\n",
+        "sh={} load={};eval \"$load\"\nW={}\n{}#end\nsh={} V=${{V:-$0}} N={} K={} L={tick} M={silent} G={}\n{}#end\n",
         sh_quote(terms.shell),
         sh_quote(load),
         sh_quote(terms.levels),
@@ -53,7 +56,7 @@ pub fn lane(terms: &Terms<'_>) -> String {
 }
 
 /// Leaves out comment lines, empty lines and indentation: the shell reads its stdin byte by byte.
-fn lean(script: &str) -> String {
+pub fn lean(script: &str) -> String {
     let mut text = String::with_capacity(script.len());
     for line in script.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#')) {
         text.push_str(line);
@@ -67,10 +70,15 @@ pub fn request(verb: &str, script: &str) -> String {
     format!("{verb} {}\n{script}\n", script.split('\n').count())
 }
 
-/// Removes `path` and all below it, folders without write permission included.
+/// The line that ends a lane wherever it stands, for those that see no end of file.
+pub fn farewell(nonce: &str) -> String {
+    format!("\n#{nonce}\n")
+}
+
+/// Removes `path`, which is absolute, and all below it, folders without write permission included.
 pub fn removal(path: &str) -> String {
     let path = sh_quote(path);
-    format!("rm -rf -- {path} || {{ chmod -R u+rwX -- {path}; rm -rf -- {path}; }} || bad=1")
+    format!("rm -rf -- {path} || {{ chmod -R u+rwX {path}; rm -rf -- {path}; }} || bad=1")
 }
 
 /// What of a file one channel takes.

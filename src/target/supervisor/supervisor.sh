@@ -12,6 +12,13 @@ C='' A='' P='' T='' w='' clean='' cg='' hard='' how='none' left='' setsid='' gre
 # One record; a single write, so that it cannot be torn apart.
 say() { printf '\036%s %s\n' "$N" "$*"; }
 
+# A line as it is. mksh has no printf of its own, and a fork for each line of a request would be most of the time.
+if [ -n "${KSH_VERSION-}" ]; then
+  put() { print -r -- "$1"; }
+else
+  put() { printf '%s\n' "$1"; }
+fi
+
 nap() { sleep 0.05 || { sleep 1; n=$((n - 19)); }; }
 
 # Counts ticks since the last beat, which is a USR2; an upload that grows is a beat too. Forks one sleep a tick.
@@ -53,23 +60,25 @@ tick() {
   trap 'finish lost' TERM
 }
 
-# Idle: waits for one request and prints it. "VERB … LINES", then as many lines.
+# Idle: waits for one request and prints it. "VERB … LINES", then as many lines. One that did not come whole fails.
 next() {
   while IFS= read -r q <&3; do
     case $q in
       b) kill -USR2 "$T" ;;
-      q) break ;;
+      q | "#$N") break ;;
       *' '*)
-        printf '%s\n' "$q"
+        put "$q"
         n=${q##* }
-        while [ "$n" -gt 0 ] && IFS= read -r q <&3; do
-          printf '%s\n' "$q"
+        while [ "$n" -gt 0 ]; do
+          IFS= read -r q <&3 && [ "$q" != "#$N" ] || return 1
+          put "$q"
           n=$((n - 1))
         done
-        return
+        return 0
         ;;
     esac
   done
+  return 1
 }
 
 # Busy: beats, cancel, cancel without grace, and the end of everything.
@@ -80,11 +89,14 @@ watch() {
       b) kill -USR2 "$T"; kill -0 "$$" || break ;;
       k) kill -USR1 "$$" ;;
       K) kill -HUP "$$" ;;
+      "#$N") break ;;
       z) kill -STOP "-$C" ;;
       Z) kill -CONT "-$C" ;;
     esac
   done
-  kill -TERM "$$" || kill -KILL "-$C"
+  # Again and again: a shell may sleep through what comes just before its wait.
+  while kill -TERM "$$"; do nap; done
+  kill -KILL "-$C"
 }
 
 # Sets `left` to the living processes that came from the command, by the strongest means in force.
@@ -210,7 +222,12 @@ reap() {
 own() {
   case $setsid in
     setsid) exec setsid "$@" ;;
-    perl) exec perl -e 'use POSIX ();POSIX::setsid();exec {$ARGV[0]} @ARGV' "$@" ;;
+    # Perl's complaints about a locale would be the command's.
+    perl)
+      PERL_BADLANG=0
+      export PERL_BADLANG
+      exec perl -e 'use POSIX ();POSIX::setsid();delete $ENV{PERL_BADLANG};exec {$ARGV[0]} @ARGV' "$@"
+      ;;
     python3) exec python3 -c 'import os,sys;os.setsid();os.execv(sys.argv[1],sys.argv[1:])' "$@" ;;
   esac
 }
@@ -312,7 +329,7 @@ tick
 say hello "$V" "$$"
 say hello >&4
 while :; do
-  q=$(next)
+  q=$(next) || break
   case $q in
     'c '*) clean="$clean$nl${q#*"$nl"}"; say ok ;;
     'g '*)

@@ -1,43 +1,60 @@
-//! `~/.ssh/config` and the system's file, read as OpenSSH reads them.
+//! `~/.ssh/config` and the system's file, understood as OpenSSH understands them.
 //!
 //! # Theory of operation
-//! The files are read once, with everything they include, into a tree of checked directives. Resolving a host walks that
-//! tree in order and keeps the first value of each setting (identities add up). A `Match` whose conditions cannot be
-//! decided here makes the lines below it *perhaps* active: harmless ones are passed over, one that matters is an error,
-//! because guessing either way could connect to the wrong place or trust the wrong key.
+//! One table ([`keyword`]) says of each keyword what it takes, what it is when nobody says anything, and what effect it
+//! has here. The files are read once (`source`): every line is taken apart (`line`), checked and brought into the form in
+//! which `ssh -G` prints it (`value`). Looking a host up (`walk`) goes through them in order and keeps what applies, with
+//! its place, in [`Settings`]; that is what `ssh -G` answers, and is compared with it in tests. [`Resolved`] is made of
+//! those (`resolve`): typed, with all tokens put in, and refusing what cannot be done here.
+//!
+//! Nothing here reads the environment: what a file may refer to is in [`Surroundings`]. Looking up may take time, because
+//! of `Match exec` and `CanonicalizeHostname`, and belongs on a thread that may wait.
 
-mod directive;
+mod algorithms;
+mod canonical;
+mod condition;
+mod exec;
+mod glob;
+mod keyword;
 mod line;
+mod names;
 mod resolve;
 mod resolved;
+mod settings;
+mod source;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod value;
+mod walk;
 
 use std::{
-    fs, io,
-    io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use directive::Directive;
-pub use resolve::Defaults;
-pub use resolved::{
-    AlgorithmList, Algorithms, Alive, Family, Hop, Method, Resolved, Route, Source as BindSource, Strict,
+pub use self::{
+    algorithms::Family as AlgorithmFamily,
+    keyword::{Effect, KEYWORDS, Key, Keyword},
+    resolve::Defaults,
+    resolved::{AlgorithmList, Algorithms, Alive, Family, Hop, Method, Resolved, Route, Source as BindSource, Strict},
+    settings::{Entry, Found, Origin, Settings},
+    surroundings::{LookUp, Surroundings},
+    walk::Asked,
 };
-
+use self::{
+    exec::Answers,
+    source::{Item, Reader, Source},
+};
 use super::pattern;
 
-/// Where the system's own file lies.
-const SYSTEM_CONFIG: &str = "/etc/ssh/ssh_config";
-/// What one file may hold; a larger one is not a configuration.
-const FILE_LIMIT: u64 = 1 << 20;
-/// How many files may be read in all, and how deep they may include each other.
-const FILES_LIMIT: usize = 512;
-const DEPTH_LIMIT: usize = 16;
-
-/// Everything that the ssh_config files say.
-#[derive(Debug, Clone, Default)]
+/// Everything that the ssh_config files say. Clones share it, and what its commands have answered.
+#[derive(Debug, Clone)]
 pub struct SshConfig {
-    home: PathBuf,
-    sources: Vec<Source>,
+    around: Arc<Surroundings>,
+    sources: Arc<[Source]>,
+    answers: Arc<Answers>,
 }
 
 /// What is wrong with the configuration, where, and what to do.
@@ -50,168 +67,68 @@ pub enum ConfigError {
     /// The inventory, not ssh_config, asks for it.
     #[error("{origin}: {what}")]
     Inventory { origin: String, what: String },
-}
-
-/// One file.
-#[derive(Debug, Clone)]
-struct Source {
-    file: PathBuf,
-    /// From /etc, so a default of the site and not this user's wish.
-    system: bool,
-    entries: Vec<Entry>,
-}
-
-#[derive(Debug, Clone)]
-struct Entry {
-    line: usize,
-    directive: Directive,
-    /// The files that an `Include` stands for.
-    included: Vec<Source>,
+    /// Nobody asked for it.
+    #[error("{what}")]
+    Default { what: String },
 }
 
 impl SshConfig {
+    /// As [`SshConfig::load_in`], on this machine, with that home and an empty environment.
+    ///
+    /// # Errors
+    /// As [`SshConfig::load_in`].
+    pub fn load(user: Option<&Path>, home: &Path) -> Result<Self, ConfigError> {
+        Self::load_in(user, Surroundings::new(home))
+    }
+
     /// Reads `user` alone (as `ssh -F`; `none` reads nothing), or else `~/.ssh/config` and the system's file.
     ///
     /// # Errors
     /// A file that cannot be read or understood; one of the two standard files may be missing.
-    pub fn load(user: Option<&Path>, home: &Path) -> Result<Self, ConfigError> {
-        match user {
-            Some(file) if file == Path::new("none") => Ok(Self { home: home.to_owned(), sources: Vec::new() }),
-            Some(file) => Self::read(&[(file, false, true)], home),
-            None => {
-                Self::read(&[(&home.join(".ssh/config"), false, false), (Path::new(SYSTEM_CONFIG), true, false)], home)
-            }
-        }
-    }
-
-    /// Reads `(file, system, required)` in order.
-    fn read(files: &[(&Path, bool, bool)], home: &Path) -> Result<Self, ConfigError> {
+    pub fn load_in(user: Option<&Path>, around: Surroundings) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&around);
         let mut sources = Vec::new();
-        for &(file, system, required) in files {
-            let mut reader = Reader { home, system, ignored: Vec::new(), files: 0 };
-            match reader.file(file, 0) {
-                Ok(Some(source)) => sources.push(source),
-                Ok(None) if required => {
-                    return Err(ConfigError::File { file: file.to_owned(), what: "no such file".into() });
-                }
-                Ok(None) => {}
-                Err(error) => return Err(error),
+        match user {
+            Some(file) if file.as_os_str().eq_ignore_ascii_case("none") => {}
+            Some(file) => {
+                let missing = || ConfigError::File { file: file.to_owned(), what: "no such file".into() };
+                sources.push(reader.file(file, 0, false)?.ok_or_else(missing)?);
+            }
+            None => {
+                sources.extend(reader.file(&around.home.join(".ssh/config"), 0, true)?);
+                reader.system = true;
+                sources.extend(reader.file(&around.system.join("ssh_config"), 0, false)?);
             }
         }
-        Ok(Self { home: home.to_owned(), sources })
+        // Where nothing can excuse it, an unknown keyword is an error for every host.
+        match reader.unknown.take() {
+            Some(error) if !reader.ignores => Err(error),
+            _ => Ok(Self { around: Arc::new(around), sources: sources.into(), answers: Arc::default() }),
+        }
     }
 
     /// Whether `name` stands in a `Host` line as it is, without a wildcard: a host that may be named without an inventory.
     pub fn is_concrete_host(&self, name: &str) -> bool {
-        fn anywhere(sources: &[Source], name: &str) -> bool {
-            sources.iter().flat_map(|source| &source.entries).any(|entry| match &entry.directive {
-                Directive::Host(patterns) => patterns.iter().any(|p| p == name && pattern::is_literal(p)),
-                _ => anywhere(&entry.included, name),
-            })
-        }
-        anywhere(&self.sources, name)
+        pattern::is_literal(name) && self.concrete_hosts().contains(&name)
     }
-}
 
-struct Reader<'a> {
-    home: &'a Path,
-    system: bool,
-    /// `IgnoreUnknown`, as far as it was read.
-    ignored: Vec<String>,
-    files: usize,
-}
-
-impl Reader<'_> {
-    fn file(&mut self, file: &Path, depth: usize) -> Result<Option<Source>, ConfigError> {
-        let Some(text) = self.text(file)? else { return Ok(None) };
-        let mut entries = Vec::new();
-        for (index, text) in text.lines().enumerate() {
-            let line = index + 1;
-            let bad = |what| ConfigError::Line { file: file.to_owned(), line, what };
-            let Some((keyword, args)) = line::split(text).map_err(bad)? else { continue };
-            let Some(directive) = directive::parse(&keyword, args).map_err(bad)? else {
-                if pattern::list_fits(self.ignored.iter().map(String::as_str), &keyword) {
-                    continue;
-                }
-                let keyword = crate::vocab::text::printable(&keyword).into_owned();
-                return Err(bad(format!(
-                    "bad configuration option \"{keyword}\"; correct it, or name it in IgnoreUnknown above"
-                )));
-            };
-            let mut included = Vec::new();
-            match &directive {
-                Directive::IgnoreUnknown(patterns) => {
-                    self.ignored.extend(patterns.iter().map(|p| p.to_ascii_lowercase()));
-                }
-                Directive::Include(patterns) => {
-                    for pattern in patterns {
-                        for path in self.expand(pattern).map_err(bad)? {
-                            if depth >= DEPTH_LIMIT || self.files >= FILES_LIMIT {
-                                return Err(bad("too many or too deeply nested includes".to_owned()));
-                            }
-                            included.extend(self.file(&path, depth + 1)?);
-                        }
+    /// The names that stand in `Host` lines without a wildcard, in the order of the files, each once.
+    pub fn concrete_hosts(&self) -> Vec<&str> {
+        fn gather<'a>(sources: &'a [Source], names: &mut Vec<&'a str>) {
+            for entry in sources.iter().flat_map(|source| &source.entries) {
+                match &entry.item {
+                    Item::Host(patterns) => {
+                        names.extend(patterns.iter().map(String::as_str).filter(|p| pattern::is_literal(p)));
                     }
+                    Item::Include(files) => gather(files, names),
+                    _ => {}
                 }
-                _ => {}
             }
-            entries.push(Entry { line, directive, included });
         }
-        Ok(Some(Source { file: file.to_owned(), system: self.system, entries }))
-    }
-
-    fn text(&mut self, file: &Path) -> Result<Option<String>, ConfigError> {
-        self.files += 1;
-        let failed = |what: String| ConfigError::File { file: file.to_owned(), what };
-        let opened = match fs::File::open(file) {
-            Ok(opened) => opened,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error.to_string())),
-        };
-        let mut bytes = Vec::new();
-        opened.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
-        if bytes.len() as u64 > FILE_LIMIT {
-            return Err(failed("it is too large for a configuration".to_owned()));
-        }
-        // A comment may be in any encoding; names and paths that are not UTF-8 will simply not match.
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
-    /// The files that a pattern of an `Include` stands for, in order; none is fine.
-    fn expand(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
-        if pattern.contains('[') || pattern.contains("${") {
-            return Err(format!("\"Include {pattern}\" is not supported: of wildcards only * and ? are"));
-        }
-        let absolute = match pattern.strip_prefix("~/") {
-            Some(rest) => self.home.join(rest),
-            None if pattern.starts_with('~') => {
-                return Err(format!("\"Include {pattern}\" is not supported: write the whole path"));
-            }
-            None if self.system => Path::new("/etc/ssh").join(pattern),
-            None => self.home.join(".ssh").join(pattern),
-        };
-        let mut found = vec![PathBuf::new()];
-        for part in absolute.components() {
-            let part = part.as_os_str();
-            let Some(wild) = part.to_str().filter(|p| p.contains(['*', '?'])) else {
-                found.iter_mut().for_each(|path| path.push(part));
-                continue;
-            };
-            let mut next = Vec::new();
-            for folder in &found {
-                let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-                let fitting = names.filter(|name| {
-                    name.to_str().is_some_and(|n| n.starts_with('.') == wild.starts_with('.') && pattern::fits(wild, n))
-                });
-                next.extend(fitting.map(|name| folder.join(name)));
-            }
-            next.sort();
-            found = next;
-        }
-        found.retain(|path| path.exists());
-        Ok(found)
+        let mut names = Vec::new();
+        gather(&self.sources, &mut names);
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(*name));
+        names
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,31 +1,33 @@
-//! What the files and the inventory together say about one host.
+//! From what was found for a host to what a connection needs: typed, expanded, and refused where it cannot be done.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::Ipv6Addr, path::PathBuf, time::Duration};
 
 use super::{
-    ConfigError, Entry, Source, SshConfig,
-    directive::{Criterion, Directive, Subject},
-    resolved::{Algorithms, Method, Resolved, Route as Way, Strict},
+    ConfigError, SshConfig,
+    canonical::family,
+    keyword::{Effect, KEYWORDS, Key},
+    resolved::{AlgorithmList, Algorithms, Alive, Hop, Method, Resolved, Route as Way, Source as BindSource, Strict},
+    settings::{Found, Origin, Settings},
+    value,
+    walk::{Asked, bad_in_name},
 };
 use crate::{
-    target::ssh::pattern::list_fits,
-    vocab::{Host, Route, Settings, host::SshRoute},
+    target::ssh::pattern,
+    vocab::{Host, Route, Settings as Merged, host::SshRoute},
 };
 
 /// What is used where neither inventory nor files say anything.
 #[derive(Debug, Clone)]
 pub struct Defaults {
+    /// Who runs this program.
     pub user: String,
     pub connect_timeout: Duration,
     /// `SSH_AUTH_SOCK`.
     pub agent: Option<PathBuf>,
 }
 
-impl From<&Settings> for Defaults {
-    fn from(settings: &Settings) -> Self {
+impl From<&Merged> for Defaults {
+    fn from(settings: &Merged) -> Self {
         Self {
             user: settings.user.clone(),
             connect_timeout: settings.limits.connect,
@@ -38,310 +40,267 @@ impl SshConfig {
     /// Says how `host` is reached: the inventory's word first, then the files', then `defaults`.
     ///
     /// # Errors
-    /// What applies to the host and is not supported, with file and line.
+    /// As [`SshConfig::look_up`], and what applies to the host and cannot be done, with file and line.
     pub fn resolve(&self, host: &Host, defaults: &Defaults) -> Result<Resolved, ConfigError> {
-        let inventory = |what: String| ConfigError::Inventory { origin: host.origin.clone(), what };
+        let mut resolved = self.explain(host, defaults)?.resolve(defaults)?;
+        resolved.connect_timeout = host.connect_timeout.unwrap_or(resolved.connect_timeout);
+        Ok(resolved)
+    }
+
+    /// Finds everything that inventory and files say about `host`.
+    ///
+    /// # Errors
+    /// As [`SshConfig::look_up`].
+    pub fn explain(&self, host: &Host, defaults: &Defaults) -> Result<Settings, ConfigError> {
         let none = SshRoute::default();
         let route = match &host.route {
             Route::Ssh(route) => route,
             Route::Local => &none,
         };
-        if let Some(jump) = &route.jump {
-            return Err(inventory(format!(
-                "host {} is reached through {jump}, and connections through a jump host are not supported yet; \
-                 remove `jump` and give an address that is reached directly",
-                host.name
-            )));
-        }
-        let mut found =
-            Found { host_name: route.address.clone(), port: route.port, user: route.user.clone(), ..Found::default() };
-        let mut walk = Walk { name: host.name.as_str(), defaults, found: &mut found };
-        for source in &self.sources {
-            walk.source(source, &Active::Yes)?;
-        }
-        found.finish(self, host, route, defaults)
+        let identities: Vec<String> = route.identity.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        let jump = route.jump.as_deref().map(bracketed);
+        let asked = Asked {
+            name: host.name.as_str(),
+            origin: &host.origin,
+            address: route.address.as_deref(),
+            port: route.port,
+            user: route.user.as_deref(),
+            identities: identities.iter().map(String::as_str).collect(),
+            jump: jump.as_deref(),
+        };
+        self.look_up(&asked, defaults)
+    }
+
+    /// Says how a bastion is reached: directly or as the files say, or through those `before` it.
+    ///
+    /// # Errors
+    /// As [`SshConfig::resolve`].
+    pub fn resolve_hop(&self, hop: &Hop, before: &[Hop], defaults: &Defaults) -> Result<Resolved, ConfigError> {
+        let chain = before.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let asked = Asked {
+            name: &hop.host,
+            origin: "a jump host",
+            user: hop.user.as_deref(),
+            port: hop.port,
+            jump: Some(chain.as_str()).filter(|chain| !chain.is_empty()),
+            ..Asked::default()
+        };
+        self.look_up(&asked, defaults)?.resolve(defaults)
     }
 }
 
-/// Whether the lines at hand apply to the host.
-#[derive(Debug, Clone, PartialEq)]
-enum Active {
-    Yes,
-    No,
-    /// It cannot be told; the condition is named.
-    Perhaps(String),
-}
-
-impl Active {
-    fn and(&self, other: Self) -> Self {
-        match (self, other) {
-            (Self::No, _) | (_, Self::No) => Self::No,
-            (Self::Perhaps(why), _) => Self::Perhaps(why.clone()),
-            (Self::Yes, other) => other,
+/// A chain of the inventory, in which an IPv6 address without a port needs no brackets, as ssh writes it.
+fn bracketed(chain: &str) -> String {
+    let hop = |hop: &str| {
+        let (user, host) = hop.rsplit_once('@').map_or(("", hop), |(user, host)| (&hop[..=user.len()], host));
+        match host.split('%').next().unwrap_or_default().parse::<Ipv6Addr>() {
+            Ok(_) => format!("{user}[{host}]"),
+            Err(_) => hop.to_owned(),
         }
+    };
+    chain.split(',').map(hop).collect::<Vec<_>>().join(",")
+}
+
+impl Settings {
+    /// Makes of what was found what a connection needs.
+    ///
+    /// # Errors
+    /// A value that cannot be understood, or that asks for what cannot be done here.
+    pub fn resolve(&self, defaults: &Defaults) -> Result<Resolved, ConfigError> {
+        let agent = self.agent(defaults);
+        self.refuse(agent.is_some())?;
+        let identities = self.paths(Key::IdentityFile)?;
+        let timeout = self.number::<u64>(Key::ConnectTimeout);
+        let interval = match self.word(Key::ServerAliveInterval) {
+            Some(_) if !self.said(Key::ServerAliveInterval) && self.is(Key::BatchMode, "yes") => 300,
+            _ => self.number::<u64>(Key::ServerAliveInterval),
+        };
+        let user = self.get(Key::User).first();
+        let user = user.map(|found| self.expanded(Key::User, found.word()).map_err(|e| found.origin.error(e)));
+        Ok(Resolved {
+            name: self.name.clone(),
+            host_name: self.host_name.clone(),
+            port: self.number(Key::Port),
+            user: user.transpose()?.unwrap_or_else(|| defaults.user.clone()),
+            route: self.route()?,
+            connect_timeout: if timeout == 0 { defaults.connect_timeout } else { Duration::from_secs(timeout) },
+            connection_attempts: self.number(Key::ConnectionAttempts),
+            alive: (interval > 0).then(|| Alive {
+                interval: Duration::from_secs(interval),
+                count_max: self.number(Key::ServerAliveCountMax),
+            }),
+            compression: self.is(Key::Compression, "yes"),
+            algorithms: self.algorithms(),
+            user_known_hosts: self.paths(Key::UserKnownHostsFile)?,
+            global_known_hosts: self.paths(Key::GlobalKnownHostsFile)?,
+            revoked_host_keys: self.paths(Key::RevokedHostKeys)?.pop(),
+            strict: match self.word(Key::StrictHostKeyChecking) {
+                Some("true") => Strict::Yes,
+                Some("accept-new") => Strict::AcceptNew,
+                Some("false") => Strict::No,
+                _ => Strict::Ask,
+            },
+            hash_known_hosts: self.is(Key::HashKnownHosts, "yes"),
+            check_host_ip: self.is(Key::CheckHostIp, "yes"),
+            host_key_alias: self.get(Key::HostKeyAlias).first().map(|found| found.word().to_ascii_lowercase()),
+            trust_localhost: self.is(Key::NoHostAuthenticationForLocalhost, "yes"),
+            identities_are_default: !self.said(Key::IdentityFile),
+            identities,
+            identities_only: self.is(Key::IdentitiesOnly, "yes"),
+            certificates: self.paths(Key::CertificateFile)?,
+            agent,
+            methods: self.methods()?,
+            password_prompts: self.number(Key::NumberOfPasswordPrompts),
+            env: self.env(),
+        })
     }
-}
 
-/// A text of a file with the place it came from, for errors that show up late.
-type Placed = (String, PathBuf, usize);
-
-/// The first value of each setting.
-#[derive(Debug, Default)]
-struct Found {
-    host_name: Option<String>,
-    port: Option<u16>,
-    user: Option<String>,
-    identities: Vec<Placed>,
-    identities_named: bool,
-    identities_only: Option<bool>,
-    user_known_hosts: Option<Vec<Placed>>,
-    global_known_hosts: Option<Vec<Placed>>,
-    strict: Option<Strict>,
-    connect_timeout: Option<Option<Duration>>,
-    host_key_alias: Option<String>,
-    hash_known_hosts: Option<bool>,
-    agent: Option<Placed>,
-}
-
-struct Walk<'a> {
-    name: &'a str,
-    defaults: &'a Defaults,
-    found: &'a mut Found,
-}
-
-impl Walk<'_> {
-    fn source(&mut self, source: &Source, outer: &Active) -> Result<(), ConfigError> {
-        let mut active = outer.clone();
-        for entry in &source.entries {
-            match &entry.directive {
-                Directive::Host(patterns) => {
-                    let fits = list_fits(patterns.iter().map(String::as_str), self.name);
-                    active = outer.and(if fits { Active::Yes } else { Active::No });
-                }
-                Directive::Match(criteria) => active = outer.and(self.decide(criteria)),
-                Directive::Include(_) => {
-                    for included in &entry.included {
-                        self.source(included, &active)?;
-                    }
-                }
-                _ => self.entry(source, entry, &active)?,
+    fn refuse(&self, agent: bool) -> Result<(), ConfigError> {
+        let because = |found: &Found, key: Key, instead: &str| {
+            let keyword = key.about().name;
+            found.origin.error(format!(
+                "{keyword} applies to {} and is not supported: {instead}, set it for other hosts only, or use another \
+                 file with -F",
+                self.name
+            ))
+        };
+        for keyword in KEYWORDS {
+            let Effect::Refused { unless, instead } = keyword.effect else { continue };
+            let Some(found) = self.get(keyword.key).first() else { continue };
+            let harmless = match keyword.key {
+                Key::ProxyUseFdpass => self.some(Key::ProxyCommand).is_none(),
+                Key::Tunnel => self.is(Key::ClearAllForwardings, "yes"),
+                _ => false,
+            };
+            if keyword.key == Key::RefuseConnection && self.some(keyword.key).is_some() {
+                return Err(found.origin.error(format!("connections to {} are refused: {}", self.name, found.word())));
             }
+            if !harmless && !unless.iter().any(|word| found.word().eq_ignore_ascii_case(word)) {
+                return Err(because(found, keyword.key, instead));
+            }
+        }
+        if let Some(found) = self.some(Key::Pkcs11Provider).filter(|_| !agent) {
+            return Err(because(found, Key::Pkcs11Provider, "start an agent and load the token into it (ssh-add -s)"));
         }
         Ok(())
     }
 
-    fn decide(&self, criteria: &[Criterion]) -> Active {
-        let mut active = Active::Yes;
-        for criterion in criteria {
-            let text = match &criterion.what {
-                Subject::All => None,
-                Subject::Host => Some(self.found.host_name.as_deref().unwrap_or(self.name)),
-                Subject::OriginalHost => Some(self.name),
-                Subject::User => Some(self.found.user.as_deref().unwrap_or(&self.defaults.user)),
-                Subject::LocalUser => Some(self.defaults.user.as_str()),
-                Subject::Other(name) => {
-                    active = active.and(Active::Perhaps(name.clone()));
-                    continue;
+    /// The files of a keyword that takes paths, each once; without `none`.
+    fn paths(&self, key: Key) -> Result<Vec<PathBuf>, ConfigError> {
+        // Of kinds that are not read here.
+        let standard: Vec<String> = key.about().default.iter().map(|word| (*word).to_owned()).collect();
+        let standard = standard.into_iter().filter(|word| !word.ends_with("_xmss") && !word.ends_with("_dsa"));
+        let standard = [Found { words: standard.collect(), origin: Origin::Default, system: false }];
+        let found = if self.said(key) { self.get(key) } else { &standard };
+        // These are expanded already.
+        let done = self.said(key) && key == Key::UserKnownHostsFile;
+        let mut paths: Vec<PathBuf> = Vec::new();
+        for found in found {
+            for word in found.words.iter().filter(|word| !word.eq_ignore_ascii_case("none")) {
+                let whole = if done { Ok(word.clone()) } else { self.expanded(key, word) };
+                let path = PathBuf::from(whole.map_err(|error| found.origin.error(error))?);
+                if !paths.contains(&path) {
+                    paths.push(path);
                 }
-            };
-            let fits = text.is_none_or(|text| list_fits(criterion.patterns.iter().map(String::as_str), text));
-            if fits == criterion.negated {
-                return Active::No;
             }
         }
-        active
+        Ok(paths)
     }
 
-    fn entry(&mut self, source: &Source, entry: &Entry, active: &Active) -> Result<(), ConfigError> {
-        if matches!(entry.directive, Directive::Ignored | Directive::IgnoreUnknown(_)) || *active == Active::No {
-            return Ok(());
+    fn agent(&self, defaults: &Defaults) -> Option<PathBuf> {
+        match self.get(Key::IdentityAgent).first().map(Found::word) {
+            None | Some("SSH_AUTH_SOCK") => defaults.agent.clone(),
+            Some("none") => None,
+            Some(word) => match word.strip_prefix('$') {
+                Some(name) => self.around.env.get(name).filter(|path| !path.is_empty()).map(PathBuf::from),
+                None => Some(PathBuf::from(word)),
+            },
         }
-        if let Directive::Refused(refused) = &entry.directive
-            && refused.algorithms
-            && source.system
-        {
-            return Ok(());
+    }
+
+    fn route(&self) -> Result<Way, ConfigError> {
+        if let Some(found) = self.some(Key::ProxyJump) {
+            let bad = |error| found.origin.error(error);
+            let whole = self.expanded(Key::ProxyJump, found.word()).map_err(bad)?;
+            let hop = |text: &str| {
+                let value::Parts { user, host, port } = value::parts(text)?;
+                match bad_in_name(&host) {
+                    Some(why) => Err(format!("the jump host \"{}\" has {why}", host.escape_debug())),
+                    None => Ok(Hop { host, user, port }),
+                }
+            };
+            return whole.split(',').map(hop).collect::<Result<_, _>>().map(Way::Jump).map_err(bad);
         }
-        let place = |text: &String| (text.clone(), source.file.clone(), entry.line);
-        let bad = |what| ConfigError::Line { file: source.file.clone(), line: entry.line, what };
-        if let Active::Perhaps(condition) = active {
-            return Err(bad(format!(
-                "this line stands below \"Match {condition}\", which is not supported yet, so it is not known whether it \
-                 applies to {}; use Host, or \"Match host\", or another file with -F",
+        if let Some(found) = self.some(Key::ProxyCommand) {
+            let bad = |error| found.origin.error(error);
+            if found.word() == "-" {
+                return Err(bad("proxycommand -: there is no connection on stdin; name a command".to_owned()));
+            }
+            return self.expanded(Key::ProxyCommand, found.word()).map(Way::Command).map_err(bad);
+        }
+        let named = |key| self.get(key).first().map(|found: &Found| found.word().to_owned());
+        Ok(Way::Direct(BindSource {
+            address: named(Key::BindAddress),
+            interface: named(Key::BindInterface),
+            family: family(self),
+        }))
+    }
+
+    fn algorithms(&self) -> Algorithms {
+        let list = |key| self.get(key).first().map(|found: &Found| AlgorithmList::parse(found.word()));
+        Algorithms {
+            kex: list(Key::KexAlgorithms),
+            ciphers: list(Key::Ciphers),
+            macs: list(Key::Macs),
+            host_keys: list(Key::HostKeyAlgorithms),
+            user_keys: list(Key::PubkeyAcceptedAlgorithms),
+            authorities: list(Key::CaSignatureAlgorithms),
+            rsa_bits: self.number(Key::RequiredRsaSize),
+        }
+    }
+
+    fn methods(&self) -> Result<Vec<Method>, ConfigError> {
+        let said = self.get(Key::PreferredAuthentications).first();
+        let order = said.map_or("publickey,keyboard-interactive,password", Found::word);
+        let mut methods = Vec::new();
+        for name in order.split(',') {
+            let method = match name {
+                "publickey" => Method::PublicKey,
+                "keyboard-interactive" => Method::KeyboardInteractive,
+                "password" => Method::Password,
+                _ => continue,
+            };
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        if let Some(found) = said.filter(|_| methods.is_empty()) {
+            return Err(found.origin.error(format!(
+                "preferredauthentications applies to {} and names no method that is supported; add publickey, \
+                 keyboard-interactive or password",
                 self.name
             )));
         }
-        let found = &mut *self.found;
-        match &entry.directive {
-            Directive::HostName(name) if found.host_name.is_none() => {
-                let name = expand(name, &[('h', self.name)]).map_err(bad)?;
-                found.host_name = Some(name);
-            }
-            Directive::User(user) => keep(&mut found.user, user),
-            Directive::Port(port) => keep(&mut found.port, port),
-            Directive::IdentityFile(file) => {
-                found.identities_named = true;
-                found.identities.extend(file.as_ref().map(place));
-            }
-            Directive::IdentitiesOnly(only) => keep(&mut found.identities_only, only),
-            Directive::UserKnownHosts(files) => {
-                keep(&mut found.user_known_hosts, &files.iter().map(place).collect());
-            }
-            Directive::GlobalKnownHosts(files) => {
-                keep(&mut found.global_known_hosts, &files.iter().map(place).collect());
-            }
-            Directive::Strict(strict) => keep(&mut found.strict, strict),
-            Directive::ConnectTimeout(timeout) => keep(&mut found.connect_timeout, timeout),
-            Directive::HostKeyAlias(alias) => keep(&mut found.host_key_alias, alias),
-            Directive::HashKnownHosts(hash) => keep(&mut found.hash_known_hosts, hash),
-            Directive::IdentityAgent(agent) => keep(&mut found.agent, &place(agent)),
-            Directive::Refused(refused) => {
-                return Err(bad(format!(
-                    "{} applies to {} and is not supported yet; connecting without it could reach or trust the wrong \
-                     machine, so remove it for this host or use another file with -F",
-                    refused.keyword, self.name
-                )));
-            }
-            _ => {}
-        }
-        Ok(())
+        // A batch has nobody who could answer.
+        let batch = self.is(Key::BatchMode, "yes");
+        methods.retain(|method| match method {
+            Method::PublicKey => !self.is(Key::PubkeyAuthentication, "false"),
+            Method::KeyboardInteractive => !batch && self.is(Key::KbdInteractiveAuthentication, "yes"),
+            Method::Password => !batch && self.is(Key::PasswordAuthentication, "yes"),
+        });
+        Ok(methods)
     }
-}
 
-fn keep<T: Clone>(slot: &mut Option<T>, value: &T) {
-    slot.get_or_insert_with(|| value.clone());
-}
-
-impl Found {
-    fn finish(
-        self,
-        config: &SshConfig,
-        host: &Host,
-        route: &SshRoute,
-        defaults: &Defaults,
-    ) -> Result<Resolved, ConfigError> {
-        let name = host.name.to_string();
-        let host_name = self.host_name.unwrap_or_else(|| name.clone()).to_ascii_lowercase();
-        let user = self.user.unwrap_or_else(|| defaults.user.clone());
-        let port = self.port.unwrap_or(22);
-        let home = config.home.to_string_lossy().into_owned();
-        let (port_text, uid) = (port.to_string(), nix::unistd::getuid().to_string());
-        let tokens = [
-            ('d', home.as_str()),
-            ('h', &host_name),
-            ('i', &uid),
-            ('k', self.host_key_alias.as_deref().unwrap_or(&name)),
-            ('n', &name),
-            ('p', &port_text),
-            ('r', &user),
-            ('u', &defaults.user),
-        ];
-        let path = |(text, file, line): &Placed| {
-            let expanded = expand(text, &tokens).and_then(|text| absolute(&text, &config.home));
-            expanded.map_err(|what| ConfigError::Line { file: file.clone(), line: *line, what })
-        };
-        let paths = |files: &[Placed]| files.iter().map(path).collect::<Result<Vec<_>, _>>();
-        let ssh = config.home.join(".ssh");
-
-        let mut identities: Vec<PathBuf> = Vec::new();
-        for identity in if route.identity.is_empty() { paths(&self.identities)? } else { route.identity.clone() } {
-            let whole = absolute(&identity.to_string_lossy(), &config.home)
-                .map_err(|what| ConfigError::Inventory { origin: host.origin.clone(), what })?;
-            if !identities.contains(&whole) {
-                identities.push(whole);
+    fn env(&self) -> Vec<(String, String)> {
+        let set = self.get(Key::SetEnv).iter().filter_map(|found| found.word().split_once('='));
+        let mut env: Vec<(String, String)> = set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let patterns = self.get(Key::SendEnv);
+        for (name, value) in &self.around.env {
+            let wanted = patterns.iter().any(|found| pattern::fits(found.word(), name));
+            if wanted && !env.iter().any(|(known, _)| known == name) {
+                env.push((name.clone(), value.clone()));
             }
         }
-        let identities_are_default = route.identity.is_empty() && !self.identities_named;
-        if identities_are_default {
-            identities.extend(["id_ed25519", "id_ecdsa", "id_rsa"].map(|file| ssh.join(file)));
-        }
-        let agent = match &self.agent {
-            None => defaults.agent.clone(),
-            Some((text, ..)) if text == "none" => None,
-            Some((text, ..)) if text == "SSH_AUTH_SOCK" => defaults.agent.clone(),
-            Some((text, file, line)) if text.starts_with('$') => {
-                return Err(ConfigError::Line {
-                    file: file.clone(),
-                    line: *line,
-                    what: format!("IdentityAgent {text}: variables are not supported yet; write the path"),
-                });
-            }
-            Some(placed) => Some(path(placed)?),
-        };
-        let user_known_hosts = match &self.user_known_hosts {
-            Some(files) => paths(files)?,
-            None => vec![ssh.join("known_hosts"), ssh.join("known_hosts2")],
-        };
-        let global_known_hosts = match &self.global_known_hosts {
-            Some(files) => paths(files)?,
-            None => ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"].map(PathBuf::from).to_vec(),
-        };
-        Ok(Resolved {
-            connect_timeout: host
-                .connect_timeout
-                .or(self.connect_timeout.flatten())
-                .filter(|timeout| !timeout.is_zero())
-                .unwrap_or(defaults.connect_timeout),
-            host_key_alias: self.host_key_alias.clone(),
-            name,
-            host_name,
-            port,
-            user,
-            identities,
-            identities_are_default,
-            identities_only: self.identities_only.unwrap_or(false),
-            agent,
-            user_known_hosts,
-            global_known_hosts,
-            strict: self.strict.unwrap_or(Strict::Ask),
-            hash_known_hosts: self.hash_known_hosts.unwrap_or(false),
-            route: Way::Direct(Default::default()),
-            connection_attempts: 1,
-            alive: None,
-            compression: false,
-            algorithms: Algorithms { rsa_bits: 1024, ..Algorithms::default() },
-            revoked_host_keys: None,
-            check_host_ip: false,
-            trust_localhost: false,
-            certificates: Vec::new(),
-            methods: vec![Method::PublicKey, Method::KeyboardInteractive, Method::Password],
-            password_prompts: 3,
-            env: Vec::new(),
-        })
-    }
-}
-
-/// Puts the values of `%` tokens into `text`.
-fn expand(text: &str, tokens: &[(char, &str)]) -> Result<String, String> {
-    if text.contains("${") {
-        return Err(format!("variables as in \"{text}\" are not supported yet; write the value"));
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('%') => out.push('%'),
-            Some(token) => match tokens.iter().find(|(t, _)| *t == token) {
-                Some((_, value)) => out.push_str(value),
-                None => return Err(format!("%{token} in \"{text}\" is not supported here; write the value")),
-            },
-            None => return Err(format!("\"{text}\" ends with a single %; write %% for a percent sign")),
-        }
-    }
-    Ok(out)
-}
-
-fn absolute(text: &str, home: &Path) -> Result<PathBuf, String> {
-    match text.strip_prefix('~') {
-        None => Ok(PathBuf::from(text)),
-        Some("") => Ok(home.to_owned()),
-        Some(rest) => match rest.strip_prefix('/') {
-            Some(rest) => Ok(home.join(rest)),
-            None => Err(format!("{text}: another user's home is not looked up; write the whole path")),
-        },
+        env
     }
 }

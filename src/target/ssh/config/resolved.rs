@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::target::ssh::pattern::fits;
+
 /// How one host is reached, whom to trust there, and as whom to log in. Paths and tokens are expanded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
@@ -89,6 +91,20 @@ pub struct Hop {
     pub port: Option<u16>,
 }
 
+/// In the form of `ProxyJump`.
+impl std::fmt::Display for Hop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        match self.host.contains(':') {
+            true => write!(f, "[{}]", self.host)?,
+            false => f.write_str(&self.host)?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
 /// `ServerAliveInterval`, `ServerAliveCountMax`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alive {
@@ -125,6 +141,32 @@ pub enum AlgorithmList {
     First(Vec<String>),
 }
 
+impl AlgorithmList {
+    /// The algorithms that are meant, in order: `standard` is what the list is relative to, `all` what its patterns may
+    /// stand for. A name that is not in `all` stands for nothing.
+    pub fn over<'a>(&self, standard: &[&'a str], all: &[&'a str]) -> Vec<&'a str> {
+        let meant = |patterns: &[String]| -> Vec<&'a str> {
+            patterns.iter().flat_map(|pattern| all.iter().copied().filter(move |name| fits(pattern, name))).collect()
+        };
+        let chosen = match self {
+            Self::Exactly(list) => meant(list),
+            Self::Append(list) => [standard.to_vec(), meant(list)].concat(),
+            Self::First(list) => [meant(list), standard.to_vec()].concat(),
+            Self::Remove(list) => {
+                let kept = |name: &&str| !list.iter().any(|pattern| fits(pattern, name));
+                standard.iter().copied().filter(kept).collect()
+            }
+        };
+        let mut once: Vec<&str> = Vec::with_capacity(chosen.len());
+        for name in chosen {
+            if !once.contains(&name) {
+                once.push(name);
+            }
+        }
+        once
+    }
+}
+
 /// A way to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -141,6 +183,21 @@ pub enum Strict {
     Ask,
     /// A key of a host never seen is written down; any other surprise is refused.
     AcceptNew,
-    /// As `AcceptNew`: a changed key is refused even then.
+    /// As `AcceptNew`; and a changed or revoked key is let pass with a warning, but no password is given to it.
     No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AlgorithmList;
+
+    #[test]
+    fn lists_are_relative_to_the_standard() {
+        let list = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let over = |list: AlgorithmList| list.over(&["a1", "a2", "b"], &["a1", "a2", "b", "c"]).join(" ");
+        assert_eq!(over(AlgorithmList::Exactly(list("c a* x"))), "c a1 a2");
+        assert_eq!(over(AlgorithmList::Append(list("c b"))), "a1 a2 b c");
+        assert_eq!(over(AlgorithmList::First(list("b c"))), "b c a1 a2");
+        assert_eq!(over(AlgorithmList::Remove(list("a?"))), "b");
+    }
 }

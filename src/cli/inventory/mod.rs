@@ -1,0 +1,38 @@
+//! `rbee inventory …`: what is written down, what it comes to for one host, and what others have written down.
+
+mod explain;
+mod import;
+
+use super::{
+    Complaint,
+    args::{Global, InventoryCommand},
+    context, print, tell,
+};
+use crate::{inventory, vocab::ExitCode};
+
+pub fn run(global: &Global, command: &InventoryCommand) -> Result<ExitCode, Complaint> {
+    match command {
+        InventoryCommand::Check { explain: None } => check(global),
+        InventoryCommand::Check { explain: Some(name) } => explain::run(global, name),
+        InventoryCommand::Import(command) => import::run(command),
+    }
+}
+
+fn check(global: &Global) -> Result<ExitCode, Complaint> {
+    let home = context::home()?;
+    let source = context::source(global, &context::xdg("XDG_CONFIG_HOME", &home, ".config"));
+    match inventory::load(&source, &home) {
+        Ok(inventory) => {
+            let groups: Vec<_> = inventory.groups().collect();
+            print(&format!("{} hosts, groups: {}\n", inventory.hosts().len(), groups.join(", ")));
+            Ok(ExitCode::Ok)
+        }
+        Err(error) if !error.problems().is_empty() => {
+            for problem in error.problems() {
+                tell(&format!("{problem}\n"));
+            }
+            Ok(ExitCode::Usage)
+        }
+        Err(error) => Err(Complaint::usage(error.to_string())),
+    }
+}

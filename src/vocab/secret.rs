@@ -1,0 +1,36 @@
+//! A password or a passphrase.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// Text that is never shown, and wiped from memory when it is no longer needed.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself; not to be put into an argument, an environment, a file or an event.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", Some(Secret::new("open sesame"))), "Some(Secret)");
+    }
+}
