@@ -175,9 +175,11 @@ impl<O: Opener> Target for Supervised<O> {
         let (mut lane, mut result) = put::put(lane, opener, scope, path, source).await;
         for _ in 0..UPLOADS {
             // What can go on without a connection takes a cut upload from the beginning, when there is one again.
-            let (true, Err(TargetError::Lost(_)), Some(mut held)) = (opener.lasts(), &result, lane.take()) else {
+            // Only then it is taken: a lane that is dropped is not waited for.
+            if !(opener.lasts() && matches!(result, Err(TargetError::Lost(_)))) {
                 break;
-            };
+            }
+            let Some(mut held) = lane.take() else { break };
             let again = source.part(0, source.size());
             if let (Some(mut again), Ok(())) = (again, put::clear(&mut held, opener, scope, path).await) {
                 scope.notice(Level::Info, "the upload that was cut begins again", None);
