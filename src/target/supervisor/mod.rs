@@ -14,6 +14,7 @@
 //! | --- | --- | --- |
 //! | `b` | beat | |
 //! | `r … N`, `x … N` | run the N lines that follow; ours, or foreign code | `go PGID`, then `end STATUS HOW LEVEL LEFT…` and `eof` on stderr |
+//! | `i 1` | the line that follows is the stdin of the next command; it is in no argument, no variable of the environment, no file | |
 //! | `k`, `K` | end the command: TERM, grace, KILL; without grace | the command's `end` |
 //! | `c N` | at the end, also run these lines | `ok` |
 //! | `g N` | a file is put: made here, with a box beside it in which those that write to it enter themselves | `ok`, `no WHY` |
@@ -175,8 +176,7 @@ impl<O: Opener> Target for Supervised<O> {
         let (mut lane, mut result) = put::put(lane, opener, scope, path, source).await;
         for _ in 0..UPLOADS {
             // What can go on without a connection takes a cut upload from the beginning, when there is one again.
-            // Only then it is taken: a lane that is dropped is not waited for.
-            if !(opener.lasts() && matches!(result, Err(TargetError::Lost(_)))) {
+            if !opener.lasts() || !matches!(result, Err(TargetError::Lost(_))) {
                 break;
             }
             let Some(mut held) = lane.take() else { break };
