@@ -13,6 +13,19 @@ own() {
   esac
 }
 
+# Sets `t` to when a process began: its number alone may be another one's by now.
+born() {
+  t=''
+  { read -r t; } <"/proc/$1/stat" || { t=$(ps -o lstart= -p "$1" | tr -dc 0-9A-Za-z); return; }
+  # shellcheck disable=SC2086
+  set -- ${t##*) }
+  t=''
+  [ $# -gt 19 ] && [ "$1" != Z ] || return
+  shift 19
+  t=$1
+}
+is() { born "$1"; [ -n "$t" ] && [ "$t" = "$2" ]; }
+
 # Wakes the present relay, unless it has not taken the last ring yet: then it will see what is new anyway.
 ring() {
   k='' a=''
@@ -30,6 +43,7 @@ pump() {
   n=0 c=0 rk='' ri=0
   while d=$(LC_ALL=C dd bs=65536 count=1 2>&1 >>"$1.$n"); do
     case $d in 0+0*) break ;; esac
+    [ "$1" = e ] || [ -e up ] || : >up
     ring "$1"
     c=$((c + 1))
     [ "$c" -ge 64 ] || continue
@@ -48,7 +62,7 @@ guard() {
   sleep 60 &
   z=$!
   wait "$z"
-  [ -s o.0 ] || kill -KILL "$lane"
+  [ -e up ] || kill -KILL "$lane"
 }
 
 s=$2
@@ -69,7 +83,8 @@ wait "$lane"
 n=40
 until [ -e end.o ] && [ -e end.e ] || [ "$n" -le 0 ]; do nap; n=$((n - 1)); done
 : >'done'
-kill -KILL "$po" "$pe"
+[ -e end.o ] || kill -KILL "$po"
+[ -e end.e ] || kill -KILL "$pe"
 kill "$g"
 d=$(pwd)
 # The last words wait a while for somebody to take them, and the folder for its end.
@@ -78,11 +93,11 @@ while [ -e 'done' ] && [ "$n" -gt 0 ]; do
   k=''
   { read -r k; } <cur
   [ -z "$k" ] || [ ! -p "r.$k" ] || [ $((n % 20)) != 0 ] || echo 'x 0' 1<>"r.$k"
-  kill "$g"
   nap
   n=$((n - 1))
 done
-m='' p=''
-{ read -r m p; } <"p.$k"
-[ -z "$m" ] || kill "$m" "$p"
+m='' y='' p='' z=''
+{ read -r m y p z; } <"p.$k"
+[ -z "$p" ] || ! is "$m" "$y" || kill "$m"
+[ -z "$p" ] || ! is "$p" "$z" || kill "$p"
 cd / && rm -rf "$d" && rmdir "${d%/*}"

@@ -39,19 +39,35 @@ own() {
   esac
 }
 
+# Sets `t` to when a process began: its number alone may be another one's by now.
+born() {
+  t=''
+  { read -r t; } <"/proc/$1/stat" || { t=$(ps -o lstart= -p "$1" | tr -dc 0-9A-Za-z); return; }
+  # shellcheck disable=SC2086
+  set -- ${t##*) }
+  t=''
+  [ $# -gt 19 ] && [ "$1" != Z ] || return
+  shift 19
+  t=$1
+}
+is() { born "$1"; [ -n "$t" ] && [ "$t" = "$2" ]; }
+
 # Ends the relay before this one; its input is cut off where its count says.
 evict() {
-  m='' p=''
-  { read -r m p; } <"p.$1"
+  m='' y='' p='' z=''
+  { read -r m y p z; } <"p.$1"
   [ -n "$p" ] || return
   echo 'x 0' 1<>"r.$1"
   n=100
   while [ "$n" -gt 0 ]; do
-    kill -KILL "$p"
-    kill -TERM "$m"
-    [ ! -s "n.$1" ] || kill -0 "$m" || return
+    ! is "$p" "$z" || kill -KILL "$p"
+    if is "$m" "$y"; then
+      kill -TERM "$m"
+      [ "$n" -gt 50 ] || kill -KILL "$m"
+    elif [ -s "n.$1" ]; then
+      return
+    fi
     n=$((n - 1))
-    [ "$n" -gt 50 ] || kill -KILL "$m"
     nap
   done
 }
@@ -70,7 +86,7 @@ pour() {
     e) cat <&6 >&4 & ;;
   esac
   c=$!
-  wait "$c" || leave
+  wait "$c" || { c=''; leave; }
   c=''
 }
 
@@ -93,7 +109,7 @@ copy() {
 
 leave() {
   [ -z "$c" ] || kill "$c"
-  [ -z "$in" ] || kill -KILL "$in"
+  [ -z "$in" ] || ! is "$in" "$z" || kill -KILL "$in"
   exit 0
 }
 
@@ -128,12 +144,19 @@ echo "$Q" >cur
 trap leave TERM
 # The count says what went through tee, which is never killed: it ends when what feeds it does.
 (
-  { cat <&3 & echo "$$ $!" >"p.$Q"; wait "$!"; } | tee i | wc -c >"n.$Q"
+  {
+    cat <&3 &
+    born "$$"
+    y=$t
+    born "$!"
+    echo "$$ $y $! $t" >"p.$Q"
+    wait "$!"
+  } | tee i | wc -c >"n.$Q"
   echo 'x 0' 1<>"r.$Q"
 ) >/dev/null 4>&- 7>&- &
 n=100
 until [ -s "p.$Q" ] || [ "$n" -le 0 ]; do nap; n=$((n - 1)); done
-{ read -r q in; } <"p.$Q"
+{ read -r q y in z; } <"p.$Q"
 rmdir lock
 both at "$t"
 exec 5<"o.$so" 6<"e.$se" || { both broken; leave; }
@@ -154,9 +177,11 @@ copy e
 q=''
 { read -r q; } <keeper
 cd /
+# It waits for nothing but this.
+kill -TERM "$q"
 rm -rf "${b:?}/$I"
 rmdir "$b"
 n=20
-while [ "$n" -gt 0 ] && kill -TERM "$q"; do nap; n=$((n - 1)); done
+while [ "$n" -gt 0 ] && kill -0 "$q"; do nap; n=$((n - 1)); done
 both over
 leave

@@ -452,14 +452,13 @@ impl Lane {
 
     /// What becomes of a lane that goes on where nobody can ask it, and what can be done about it.
     pub fn left_alone(&self, why: String) -> String {
-        match self.lasting {
-            None => why,
-            Some(pid) => format!(
-                "{why}; the host goes on until {} after the last word from here, and no other run can take it up; `kill {pid}` \
-                 there ends it",
-                crate::vocab::text::human_duration(self.supervision.lease)
-            ),
-        }
+        let Some(pid) = self.lasting else { return why };
+        let lease = crate::vocab::text::human_duration(self.supervision.lease);
+        // Not known before it has spoken.
+        let by_hand = if pid == 0 { String::new() } else { format!("; `kill {pid}` there ends it") };
+        format!(
+            "{why}; the host goes on until {lease} after the last word from here, and no other run can take it up{by_hand}"
+        )
     }
 
     fn unconfirmed(&mut self, scope: &Scope, stop: Option<Stop>, group: Option<u32>, what: String) -> TargetError {

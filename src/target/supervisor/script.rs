@@ -27,7 +27,7 @@ pub struct Terms<'a> {
 /// lease is over, and not before the end of one that is long enough to be away for.
 pub fn pace(lease: Duration) -> (Duration, u32) {
     if lease > LONG {
-        let tick = Duration::from_secs((lease.as_secs() / 20).clamp(1, 30));
+        let tick = Duration::from_secs((lease.as_secs() / 10).clamp(1, 30));
         return (tick, u32::try_from(lease.as_secs().div_ceil(tick.as_secs())).unwrap_or(u32::MAX));
     }
     ((lease / 5).max(Duration::from_millis(200)), 3)
