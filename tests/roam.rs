@@ -453,3 +453,36 @@ async fn a_home_that_cannot_be_written_is_said() {
     let error = ran.unwrap_err().to_string();
     assert!(error.contains("no command can be kept alive there"), "{error}");
 }
+
+/// What it costs, beside a lane that hangs on its channel; prints numbers, and is run by hand.
+#[tokio::test]
+#[ignore = "prints numbers"]
+async fn what_roaming_costs() {
+    let host = Host::new("dash", "subreaper group", Duration::from_secs(60)).await;
+    let plain = rbee::target::local::local(Supervision { levels: "subreaper group", ..Supervision::default() });
+    for (name, target) in [("plain", &plain as &dyn Target), ("roaming", &*host.target)] {
+        output(target, Command::own("first", "true")).await;
+        let start = Instant::now();
+        for _ in 0..200 {
+            output(target, Command::own("next", "true")).await;
+        }
+        let each = start.elapsed() / 200;
+        let cpu =
+            || std::fs::read_to_string(cgroup().join("cpu.stat")).ok()?.split_whitespace().nth(1)?.parse::<u64>().ok();
+        let before = cpu();
+        let script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i; sleep 0.05; done";
+        output(target, Command::foreign("chatty", script)).await;
+        let used = cpu().zip(before).map(|(after, before)| Duration::from_micros(after - before));
+        let start = Instant::now();
+        output(target, Command::foreign("flood", "head -c 50000000 /dev/zero")).await;
+        let speed = 50.0 / start.elapsed().as_secs_f64();
+        println!("{name}: {each:?} a command; {used:?} of CPU for 200 lines in 10 s; {speed:.0} MB/s of output");
+    }
+}
+
+/// This process's cgroup, whose CPU time is counted.
+fn cgroup() -> PathBuf {
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").trim_start_matches('/').to_owned();
+    PathBuf::from("/sys/fs/cgroup").join(own)
+}
