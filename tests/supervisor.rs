@@ -4,6 +4,7 @@
 mod support;
 
 use std::{
+    os::unix::fs::PermissionsExt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +17,7 @@ use rbee::{
         local::{LocalOpener, local},
         supervisor::{Supervised, Supervision},
     },
-    vocab::Stream,
+    vocab::{Secret, Stream},
 };
 use support::{eventually, processes_with, scope, shell, token};
 
@@ -64,6 +65,44 @@ async fn streams_and_status_come_through() {
         assert_eq!(status, 137, "{sh} {level}");
         assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
     }
+}
+
+#[tokio::test]
+async fn a_secret_comes_through_stdin_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen");
+    // Whatever program a shell might call to print something tells what it was told.
+    for name in ["printf", "echo", "cat"] {
+        let program = folder.path().join(name);
+        let text = format!("#!/bin/sh\necho {name} \"$@\" >>{}\nexec /usr/bin/{name} \"$@\"\n", seen.display());
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    for (sh, level, _) in matrix() {
+        let opener = LocalOpener { env: vec![("PATH".into(), path.clone())] };
+        let shell = shell(sh).to_str().unwrap().to_owned();
+        let target = Supervised::new(opener, Supervision { levels: level, shell, ..Supervision::default() });
+        let line = format!("-n it's \\n a {} $HOME `x` %s 100%", token());
+        let script = "cat; tr '\\0' '\\n' </proc/$$/environ >&2; exit 7";
+        let command = Command::own("secret", script).with_stdin(Secret::new(line.clone()));
+        let (status, out, environment) = output(&target, command).await;
+        assert_eq!((status, out), (7, format!("{line}\n")), "{sh} {level}");
+        assert!(environment.contains("RBEE_COOKIE="), "{environment}");
+        assert!(!environment.contains(&line), "{sh} {level}");
+        // It was for that command only.
+        let (status, out, _) = output(&target, Command::foreign("after", "cat; set")).await;
+        assert_eq!(status, 0, "{sh} {level}");
+        assert!(!out.contains(&line), "{sh} {level}: {out}");
+        assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
+        let told = std::fs::read_to_string(&seen).unwrap();
+        assert!(told.contains("cat") && !told.contains("it's"), "{sh} {level}: {told}");
+    }
+    let two = Command::own("two", ":").with_stdin(Secret::new("a\nb"));
+    let (scope, _events) = scope();
+    let target = target("dash", "group");
+    assert!(matches!(target.run(&scope, &two, &mut Captured::default()).await, Err(TargetError::Local(_))));
+    assert_eq!(target.close().await, Closed::Clean);
 }
 
 #[tokio::test]

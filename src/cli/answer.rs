@@ -144,7 +144,7 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
                         plan.worker.to_string(),
                         plan.version.clone().unwrap_or_else(|| "?".into()),
                         what,
-                        plan.dir.bin.clone(),
+                        plan.dir.words(),
                         plan.why.clone(),
                     ]
                 })
@@ -198,8 +198,8 @@ fn details(verb: &str, conclusion: &Conclusion, host: &HostSummary) {
     }
     if let Some(error) = &host.report.error {
         tell(&format!("{name}: {}: {}\n", host.report.outcome, printable(error)));
-        if let Some(hint) = &host.report.hint {
-            tell(&format!("{name}:   {}\n", printable(hint)));
+        for line in host.report.hint.iter().flat_map(|hint| hint.lines()) {
+            tell(&format!("{name}:   {}\n", printable(line)));
         }
     }
 }
@@ -270,7 +270,7 @@ fn one(finding: &Finding) -> (&'static str, Value) {
                     };
                     json!({
                         "worker": plan.worker.as_str(), "version": plan.version, "action": action, "size": size,
-                        "directory": plan.dir.bin, "why": plan.why, "origin": plan.origin, "key": plan.key.to_string(),
+                        "directory": plan.dir.bin, "sudo": plan.dir.sudo, "why": plan.why, "origin": plan.origin, "key": plan.key.to_string(),
                         "limit_ms": u64::try_from(plan.limit.as_millis()).unwrap_or(u64::MAX),
                         "replaces": plan.old.as_ref().map(|old| &old.version),
                     })
@@ -327,7 +327,7 @@ fn facts_value(facts: &Facts) -> Value {
             "kind": g.kind.as_str(), "name": g.name, "vram": g.vram, "compute": g.compute,
         })).collect::<Vec<_>>(),
         "user": facts.user, "uid": facts.uid, "home": facts.home, "login_shell": facts.login_shell, "path": facts.path,
-        "system_bin_writable": facts.system_bin.is_ok(), "user_bin_writable": facts.user_bin.is_ok(), "sudo": facts.sudo,
+        "system_bin_writable": facts.system_bin.is_ok(), "user_bin_writable": facts.user_bin.is_ok(), "sudo": facts.tool("sudo").is_some(),
         "tools": tools,
         "installed": facts.installed.iter().map(|m| json!({
             "worker": m.worker.as_str(), "version": m.version, "path": m.path, "digest": m.digest.to_string(),

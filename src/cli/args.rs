@@ -74,7 +74,7 @@ pub enum When {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Work on the selected hosts
-    Fleet(Fleet),
+    Fleet(Box<Fleet>),
     /// Workers: what can be installed
     #[command(subcommand)]
     Worker(WorkerCommand),
@@ -138,6 +138,8 @@ pub enum FleetCommand {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
+        sudo: SudoFlags,
+        #[command(flatten)]
         run: RunFlags,
     },
     /// Say what is installed where, and whether it is still what was installed
@@ -147,6 +149,8 @@ pub enum FleetCommand {
         /// The worker, where several have an earlier version
         worker: Option<String>,
         #[command(flatten)]
+        sudo: SudoFlags,
+        #[command(flatten)]
         run: RunFlags,
     },
     /// Remove a worker with its manifest and kept version
@@ -155,6 +159,8 @@ pub enum FleetCommand {
         /// Remove the file even if it is no longer the one that was installed
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        sudo: SudoFlags,
         #[command(flatten)]
         run: RunFlags,
     },
@@ -196,6 +202,17 @@ pub struct InstallFlags {
     /// If preflight refuses one host, change none
     #[arg(long)]
     pub all_or_nothing: bool,
+}
+
+#[derive(Debug, Clone, Default, ClapArgs)]
+#[command(next_help_heading = "Sudo options")]
+pub struct SudoFlags {
+    /// Ask for the password of sudo, once for all hosts
+    #[arg(long, conflicts_with = "sudo_password_file")]
+    pub ask_sudo_pass: bool,
+    /// Read the password of sudo from the first line of a file, or of stdin (`-`)
+    #[arg(long, env = "RBEE_SUDO_PASSWORD_FILE", value_name = "FILE")]
+    pub sudo_password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Default, ClapArgs)]

@@ -9,16 +9,19 @@ use serde_json::json;
 
 use super::{
     Complaint, answer,
-    args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
+    args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags, SudoFlags},
     context::{self, Context},
     output::{self, Kind},
-    password, print, programs, signals,
+    password, print, programs, signals, sudo_password,
     table::table,
     tell, trust,
 };
 use crate::{
     catalog::Catalog,
-    engine::{Conclusion, InstallRequest, Request, Run, SshFleet, dispatch, local_build::LocalBuilds, request::Wanted},
+    engine::{
+        Conclusion, InstallRequest, Request, Run, SshFleet, SudoPassword, dispatch, local_build::LocalBuilds,
+        request::Wanted,
+    },
     inventory::Intent,
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
@@ -33,6 +36,7 @@ struct Asked {
     intent: Intent,
     run: RunFlags,
     install: InstallFlags,
+    sudo: SudoFlags,
     /// `plan --exit-code`.
     changes_exit: bool,
     /// `trust --accept-new`.
@@ -58,6 +62,7 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
         intent: Intent::Read,
         run,
         install: InstallFlags::default(),
+        sudo: SudoFlags::default(),
         changes_exit: false,
         accept_new: false,
     };
@@ -79,19 +84,20 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
             let request = Request::Install(install_request(global, &install, true).await?);
             Asked { install, changes_exit: exit_code, ..query(request, run) }
         }
-        FleetCommand::Install { install, dry_run: true, run } => {
+        FleetCommand::Install { install, dry_run: true, sudo, run } => {
             let request = Request::Install(install_request(global, &install, true).await?);
-            Asked { install, intent: Intent::Change, ..query(request, run) }
+            Asked { install, sudo, intent: Intent::Change, ..query(request, run) }
         }
-        FleetCommand::Install { install, dry_run: false, run } => {
+        FleetCommand::Install { install, dry_run: false, sudo, run } => {
             let request = Request::Install(install_request(global, &install, false).await?);
-            Asked { install, ..change(request, run) }
+            Asked { install, sudo, ..change(request, run) }
         }
-        FleetCommand::Rollback { worker, run } => {
-            change(Request::Rollback { worker: worker.as_deref().map(worker_id).transpose()? }, run)
+        FleetCommand::Rollback { worker, sudo, run } => {
+            let request = Request::Rollback { worker: worker.as_deref().map(worker_id).transpose()? };
+            Asked { sudo, ..change(request, run) }
         }
-        FleetCommand::Remove { worker, force, run } => {
-            change(Request::Remove { worker: worker_id(&worker)?, force }, run)
+        FleetCommand::Remove { worker, force, sudo, run } => {
+            Asked { sudo, ..change(Request::Remove { worker: worker_id(&worker)?, force }, run) }
         }
         FleetCommand::Exec { command, run } => {
             // One word is a line for the shell, as with ssh; several are quoted, so that they arrive as they are.
@@ -173,6 +179,7 @@ async fn carry_out(
     let password = password::of_login(&asked.run, prompt.as_ref()).await?;
     let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
     let connector = Connector::with_people(&settings, ssh, people);
+    let sudo = SudoPassword::new(sudo_password::given(&asked.sudo, prompt.as_ref()).await?, prompt.clone());
     for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
         connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
     }
@@ -192,6 +199,7 @@ async fn carry_out(
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
+        sudo,
         who: format!("{}@{}", settings.user, machine()),
         settings,
     };

@@ -12,6 +12,7 @@ mod password;
 mod programs;
 mod sandbox;
 mod signals;
+mod sudo_password;
 mod table;
 mod terminal;
 mod trust;

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{Failure, Finding, Fleet, Request, job, local_build::LocalBuilds};
+use super::{Failure, Finding, Fleet, Request, SudoPassword, job, local_build::LocalBuilds};
 use crate::{
     catalog::Catalog,
     scope::{CancelReason, Scope},
@@ -32,6 +32,7 @@ pub struct Run {
     /// One refused host refuses all.
     pub all_or_nothing: bool,
     pub local_builds: LocalBuilds,
+    pub sudo: SudoPassword,
     /// "user@machine": what a host's lock is told.
     pub who: String,
 }

@@ -10,10 +10,13 @@ use super::{
     phase::phase,
     plan::{self, Action, WorkerPlan},
     request::{BuildPlace, InstallRequest},
+    sudo,
+    sudo_password::Inside,
 };
 use crate::{
     build::Built,
-    install::{self, Layout, Proof},
+    install::{self, Hands, Layout, Places, Proof},
+    preflight::install_dir::choose,
     scope::Scope,
     target::{Captured, Command, Target},
     transfer::{self, FileSource},
@@ -30,6 +33,7 @@ pub async fn install(
     facts: &Facts,
     request: &InstallRequest,
     ticket: &Ticket,
+    inside: Inside<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
     let plans = decide(scope, run, host, target, facts, request).await?;
@@ -46,6 +50,11 @@ pub async fn install(
     if plans.is_empty() {
         return Ok(Done::unchanged("the inventory lists no worker for this host"));
     }
+    let through_sudo = plans.iter().filter(|plan| plan.changes() && plan.dir.sudo);
+    let places = through_sudo
+        .map(|plan| Places::new(&Layout::new(&plan.dir.bin, &plan.dir.data), &plan.worker, plan.program()))
+        .collect();
+    let rights = sudo::look(scope, run, host, target, facts, places, inside, request.dry_run).await?;
     if request.dry_run {
         return Ok(plans.iter().fold(Done::default(), |done, plan| {
             done.and(Done { changed: plan.changes(), words: vec![plan.words()], hint: None })
@@ -55,6 +64,7 @@ pub async fn install(
         let text = "not started: with --all-or-nothing, another host's refusal is this one's";
         return Err(Failure::refused(text, None));
     }
+    let hands = sudo::prove(scope, run, host, target, facts, rights).await?;
     let mut done = Done::default();
     if plans.iter().any(WorkerPlan::changes) {
         lock(scope, run, target, facts).await?;
@@ -62,7 +72,7 @@ pub async fn install(
     for plan in &plans {
         done = match &plan.action {
             Action::Unchanged => done.and(Done::unchanged(plan.words())),
-            _ => done.and(bring(scope, run, host, target, facts, plan).await?),
+            _ => done.and(bring(scope, run, host, target, facts, plan, &hands).await?),
         };
     }
     if let Some(fix) = plans.first().and_then(|plan| plan.dir.path_fix.as_ref().map(|fix| (fix, &plan.dir))) {
@@ -75,6 +85,14 @@ pub async fn install(
         }
     }
     Ok(done)
+}
+
+/// The programs that would go to a folder of root's, as far as they are known before there is a plan.
+pub(super) fn through_sudo(run: &Run, host: &Host, request: &InstallRequest, facts: &Facts) -> Vec<Places> {
+    let Some(dir) = choose(facts, request.system).ok().filter(|dir| dir.sudo) else { return Vec::new() };
+    let layout = Layout::new(&dir.bin, &dir.data);
+    let workers = plan::expected(&run.catalog, host, request, facts);
+    workers.iter().map(|(worker, program)| Places::new(&layout, worker, program)).collect()
 }
 
 /// Plans, and looks at installed programs only where the plan hangs on them.
@@ -131,9 +149,10 @@ async fn bring(
     target: &dyn Target,
     facts: &Facts,
     plan: &WorkerPlan,
+    hands: &Hands,
 ) -> Result<Done, Failure> {
     let id = scope.events().run().to_string();
-    let layout = Layout { bin: plan.dir.bin.clone(), data: plan.dir.data.clone() };
+    let layout = layout(facts, &plan.dir.bin, &plan.dir.data, hands, &format!("{id}.{}", plan.worker));
     let limits = &run.settings.limits;
     let short = Some(limits.short);
 
@@ -158,9 +177,10 @@ async fn bring(
     let part = layout.part(&path, &id);
 
     let found = phase(scope, Phase::Transfer, None, |scope| {
-        let (layout, part, from, path) = (&layout, &part, &from, &path);
+        let (layout, part, from, path, name) = (&layout, &part, &from, &path, &program.name);
         async move {
-            install::prepare(&scope.within("prepare", limits.short), target, layout).await?;
+            let limited = scope.within("prepare", limits.short);
+            install::prepare(&limited, target, layout, hands, &plan.worker, name).await?;
             let bring = async {
                 match from {
                     From::Host(built) => {
@@ -208,11 +228,13 @@ async fn bring(
     };
     let manifest = &manifest;
     let old = phase(scope, Phase::Install, short, |scope| {
-        let (layout, part) = (&layout, &part);
+        let (layout, part, name) = (&layout, &part, &program.name);
         async move {
             let old = replaced(&scope, plan, manifest, found);
             let new = Manifest { previous: previous(manifest, old.as_ref()), ..manifest.clone() };
-            install::activate(&scope, target, layout, part, &new, old.as_ref()).await?;
+            let places = Places::new(layout, &new.worker, name);
+            let activated = install::activate(&scope, target, layout, hands, part, &new, old.as_ref()).await;
+            activated.map_err(|error| sudo::explain(error, hands, &places, facts))?;
             Ok(old)
         }
     })
@@ -224,6 +246,15 @@ async fn bring(
         Some(old) => format!("installed {words}, was {}", old.version),
         None => format!("installed {words}"),
     }))
+}
+
+/// The folders of one scope of installation, and where programs arrive for those of root's.
+pub(super) fn layout(facts: &Facts, bin: &str, data: &str, hands: &Hands, part: &str) -> Layout {
+    let layout = Layout::new(bin, data);
+    match hands {
+        Hands::Own => layout,
+        Hands::Root(_) => layout.through(format!("{}/scratch/{part}.sudo", facts.dirs.cache)),
+    }
 }
 
 /// Where a finished program lies.

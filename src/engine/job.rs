@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query, trust, undo};
+use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query, sudo, trust, undo};
 use crate::{
     preflight,
     scope::Scope,
@@ -151,8 +151,12 @@ async fn work(
             Ok(Done::unchanged(words))
         }
         Request::Check(request) => {
+            let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
+            let places = install::through_sudo(run, host, request, &facts);
+            let rights = sudo::look(scope, run, host, target, &facts, places, inside, true).await;
             let (finding, failure) = query::check(run, host, request, facts);
+            let failure = failure.or(rights.err());
             let words = finding.words();
             findings.push(finding);
             match failure {
@@ -161,16 +165,19 @@ async fn work(
             }
         }
         Request::Install(request) => {
+            let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
-            install::install(scope, run, host, target, &facts, request, ticket, findings).await
+            install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await
         }
         Request::Rollback { worker } => {
+            let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
-            undo::rollback(scope, run, target, &facts, worker.as_ref()).await
+            undo::rollback(scope, run, host, target, &facts, worker.as_ref(), inside).await
         }
         Request::Remove { worker, force } => {
+            let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
-            undo::remove(scope, run, target, &facts, worker, *force).await
+            undo::remove(scope, run, host, target, &facts, worker, *force, inside).await
         }
     }
 }

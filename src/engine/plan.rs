@@ -69,11 +69,25 @@ impl WorkerPlan {
                 let at = self.old.as_ref().map_or(self.dir.bin.as_str(), |old| old.path.as_str());
                 format!("{what} is there ({at})")
             }
-            Action::BuildOnHost(_) => format!("build {what} on the host, install to {}", self.dir.bin),
-            Action::BuildHere(_) => format!("build {what} here, install to {}", self.dir.bin),
+            Action::BuildOnHost(_) => format!("build {what} on the host, install to {}", self.dir.words()),
+            Action::BuildHere(_) => format!("build {what} here, install to {}", self.dir.words()),
             Action::Send(binary) => {
-                format!("send {} ({}), install to {}", binary.path.display(), human_bytes(binary.size), self.dir.bin)
+                format!(
+                    "send {} ({}), install to {}",
+                    binary.path.display(),
+                    human_bytes(binary.size),
+                    self.dir.words()
+                )
             }
+        }
+    }
+
+    /// The name that its program will have, as far as that is known before a build.
+    pub fn program(&self) -> &str {
+        match (&self.action, &self.old) {
+            (Action::Send(binary), _) => &binary.program_name,
+            (_, Some(old)) => old.path.rsplit('/').next().unwrap_or_default(),
+            _ => self.worker.as_str(),
         }
     }
 
@@ -102,12 +116,6 @@ pub fn plan(
         &check::Request { role: Role::Receive, worker: None, program: None, size: None, system: request.system },
     ))?;
     let dir = choose(facts, request.system).map_err(|why| no_dir(&why))?;
-    if dir.sudo {
-        return Err(Refusal::new(
-            format!("{} is not writable without sudo", dir.bin),
-            Some("leave out --system to install to ~/.local/bin, or make the folder writable for this user"),
-        ));
-    }
     if !request.binaries.is_empty() {
         return Ok(vec![plan_binary(request, facts, &dir, digests)?]);
     }
@@ -150,6 +158,17 @@ pub fn judge(
             }
             let refusal = refuse(&verdicts).err();
             (verdicts, refusal)
+        }
+    }
+}
+
+/// The workers that a host would get, each with the name that its program will have as far as that is known.
+pub fn expected(catalog: &Catalog, host: &Host, request: &InstallRequest, facts: &Facts) -> Vec<(WorkerId, String)> {
+    match request.binaries.first() {
+        Some(binary) => vec![(binary.worker.clone(), binary.program_name.clone())],
+        None => {
+            let recipes = wanted(catalog, host, request, facts).unwrap_or_default();
+            recipes.into_iter().map(|(recipe, _)| (recipe.worker.id.clone(), recipe.worker.id.to_string())).collect()
         }
     }
 }

@@ -2,24 +2,28 @@
 
 use super::{
     Failure, Run,
-    install::{lock, now},
+    install::{layout, lock, now},
     job::Done,
     phase::phase,
+    sudo,
+    sudo_password::Inside,
 };
 use crate::{
-    install::{self, Layout},
+    install::{self, Hands, Layout, Places},
     scope::Scope,
     target::Target,
-    vocab::{Facts, Manifest, Phase, WorkerId},
+    vocab::{Facts, Host, Manifest, Phase, WorkerId},
 };
 
 /// Goes back to the version before.
 pub async fn rollback(
     scope: &Scope,
     run: &Run,
+    host: &Host,
     target: &dyn Target,
     facts: &Facts,
     worker: Option<&WorkerId>,
+    inside: Inside<'_>,
 ) -> Result<Done, Failure> {
     let found: Vec<&Manifest> = match worker {
         Some(worker) => facts.installed.iter().filter(|m| m.worker == *worker).collect(),
@@ -38,37 +42,46 @@ pub async fn rollback(
     if current.previous.is_none() {
         return Err(Failure::refused(format!("there is no earlier version of {}", current.worker), None));
     }
+    let hands = &hands(scope, run, host, target, facts, &[current], inside).await?;
     lock(scope, run, target, facts).await?;
-    let layout = layout_of(facts, current);
+    let layout = layout_of(scope, facts, current, hands);
     let limit = Some(run.settings.limits.short * 4);
     let old = phase(scope, Phase::Install, limit, |scope| async move {
         let id = scope.events().run().to_string();
-        Ok(install::rollback(&scope, target, &layout, current, &id, &now()).await?)
+        let places = places_of(facts, current);
+        let old = install::rollback(&scope, target, &layout, hands, current, &id, &now()).await;
+        old.map_err(|error| sudo::explain(error, hands, &places, facts))
     })
     .await?;
     Ok(Done::changed(format!("{} is {} again, was {}", old.worker, old.version, current.version)))
 }
 
 /// Takes a worker away.
+#[expect(clippy::too_many_arguments, reason = "a door of the engine, called once")]
 pub async fn remove(
     scope: &Scope,
     run: &Run,
+    host: &Host,
     target: &dyn Target,
     facts: &Facts,
     worker: &WorkerId,
     force: bool,
+    inside: Inside<'_>,
 ) -> Result<Done, Failure> {
     let found: Vec<&Manifest> = facts.installed.iter().filter(|m| m.worker == *worker).collect();
     if found.is_empty() {
         return Ok(Done::unchanged(format!("{worker} is not installed")));
     }
+    let root = hands(scope, run, host, target, facts, &found, inside).await?;
     lock(scope, run, target, facts).await?;
     let mut done = Done::default();
     for manifest in found {
-        let layout = layout_of(facts, manifest);
+        let hands = if of_root(facts, manifest) { &root } else { &Hands::Own };
+        let layout = layout_of(scope, facts, manifest, hands);
         phase(scope, Phase::Install, Some(run.settings.limits.short * 4), |scope| async move {
             let digest = install::digests(&scope, target, &[&manifest.path]).await?.into_iter().next().flatten();
-            Ok(install::remove(&scope, target, &layout, manifest, digest, force).await?)
+            let removed = install::remove(&scope, target, &layout, hands, manifest, digest, force).await;
+            removed.map_err(|error| sudo::explain(error, hands, &places_of(facts, manifest), facts))
         })
         .await?;
         done = done.and(Done::changed(format!("removed {} {} from {}", worker, manifest.version, manifest.path)));
@@ -76,9 +89,43 @@ pub async fn remove(
     Ok(done)
 }
 
+/// Whoever may write where these programs are.
+async fn hands(
+    scope: &Scope,
+    run: &Run,
+    host: &Host,
+    target: &dyn Target,
+    facts: &Facts,
+    found: &[&Manifest],
+    inside: Inside<'_>,
+) -> Result<Hands, Failure> {
+    let places = found.iter().filter(|m| of_root(facts, m)).map(|m| places_of(facts, m)).collect();
+    let rights = sudo::look(scope, run, host, target, facts, places, inside, false).await?;
+    sudo::prove(scope, run, host, target, facts, rights).await
+}
+
+fn folder(manifest: &Manifest) -> &str {
+    manifest.path.rsplit_once('/').map_or("", |(bin, _)| bin)
+}
+
+/// Whether it lies in the system's folder and that is not the user's to write to.
+fn of_root(facts: &Facts, manifest: &Manifest) -> bool {
+    folder(manifest) == facts.dirs.system_bin && !facts.system_bin.is_ok() && facts.uid != Some(0)
+}
+
+fn places_of(facts: &Facts, manifest: &Manifest) -> Places {
+    let name = manifest.path.rsplit('/').next().unwrap_or_default();
+    let (bin, data) = folders_of(facts, manifest);
+    Places::new(&Layout::new(bin, data), &manifest.worker, name)
+}
+
 /// The folders that a manifest belongs to.
-fn layout_of(facts: &Facts, manifest: &Manifest) -> Layout {
-    let bin = manifest.path.rsplit_once('/').map_or(String::new(), |(bin, _)| bin.to_owned());
-    let data = if bin == facts.dirs.system_bin { facts.dirs.system_data.clone() } else { facts.dirs.data.clone() };
-    Layout { bin, data }
+fn folders_of<'a>(facts: &'a Facts, manifest: &'a Manifest) -> (&'a str, &'a str) {
+    let bin = folder(manifest);
+    (bin, if bin == facts.dirs.system_bin { &facts.dirs.system_data } else { &facts.dirs.data })
+}
+
+fn layout_of(scope: &Scope, facts: &Facts, manifest: &Manifest, hands: &Hands) -> Layout {
+    let (bin, data) = folders_of(facts, manifest);
+    layout(facts, bin, data, hands, &format!("{}.{}", scope.events().run(), manifest.worker))
 }

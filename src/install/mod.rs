@@ -9,9 +9,11 @@
 mod layout;
 mod lock;
 mod scripts;
+pub mod sudo;
 
 pub use layout::Layout;
 pub use lock::{LockError, lock};
+pub use sudo::{Hands, Places, Sudo};
 
 use crate::{
     scope::Scope,
@@ -34,6 +36,8 @@ pub enum InstallError {
     DoesNotRun { command: String, status: i32, words: String },
     #[error("cannot put {path} in place: {words}")]
     Activate { path: String, words: String },
+    #[error("sudo did not put {path} in place: {words}")]
+    Root { path: String, words: String },
     #[error("there is no earlier version of {0} to go back to")]
     NoPrevious(WorkerId),
     #[error("the kept version of {worker} is damaged: {what}")]
@@ -65,18 +69,34 @@ impl InstallError {
     }
 }
 
-/// Makes the folders that an installation writes to; the first write of a run on a host.
+/// Makes the folders that an installation of `program` writes to; the first write of a run on a host.
 ///
 /// # Errors
 /// With the host's own words.
-pub async fn prepare(scope: &Scope, target: &dyn Target, layout: &Layout) -> Result<(), InstallError> {
+pub async fn prepare(
+    scope: &Scope,
+    target: &dyn Target,
+    layout: &Layout,
+    hands: &Hands,
+    worker: &WorkerId,
+    program: &str,
+) -> Result<(), InstallError> {
     let mut said = Captured::default();
-    let script = scripts::prepare(layout);
+    let script = match hands {
+        Hands::Own => scripts::prepare(layout),
+        Hands::Root(sudo) => {
+            let places = Places::new(layout, worker, program);
+            // Cleanups run in this order, and the one of root's looks for a mark in the scratch folder.
+            sudo::prepare(scope, target, sudo, &places, layout.parts()).await?;
+            target.scratch(scope, layout.parts()).await?;
+            scripts::prepare_parts(layout.parts())
+        }
+    };
     let exit = target.run(scope, &Command::own("prepare", script), &mut said).await?;
     if exit.status == 0 {
         return Ok(());
     }
-    Err(InstallError::Directory { dir: layout.bin.clone(), words: said.last_words() })
+    Err(InstallError::Directory { dir: layout.parts().to_owned(), words: said.last_words() })
 }
 
 /// How the one run that proves a program is judged.
@@ -129,10 +149,15 @@ pub async fn activate(
     scope: &Scope,
     target: &dyn Target,
     layout: &Layout,
+    hands: &Hands,
     part: &str,
     new: &Manifest,
     old: Option<&Manifest>,
 ) -> Result<(), InstallError> {
+    if let Hands::Root(sudo) = hands {
+        let places = Places::new(layout, &new.worker, scripts::base(&new.path));
+        return sudo::put(scope, target, sudo, &places, layout.parts(), part, new, old).await;
+    }
     let text = |manifest: &Manifest| {
         wire::manifest::write(manifest).map_err(|error| InstallError::Manifest(error.to_string()))
     };
@@ -157,34 +182,52 @@ pub async fn rollback(
     scope: &Scope,
     target: &dyn Target,
     layout: &Layout,
+    hands: &Hands,
     current: &Manifest,
     run: &str,
     now: &str,
 ) -> Result<Manifest, InstallError> {
     let Some(previous) = current.previous else { return Err(InstallError::NoPrevious(current.worker.clone())) };
     let damaged = |what: String| InstallError::Damaged { worker: current.worker.clone(), what };
-    let kept = layout.kept(&previous, &current.path);
     let mut said = Captured::default();
-    let command = Command::own("kept manifest", scripts::read_kept(layout, &previous, &current.worker));
-    if target.run(scope, &command, &mut said).await?.status != 0 {
-        return Err(InstallError::NoPrevious(current.worker.clone()));
-    }
-    let mut old = wire::manifest::read(&said.text()).map_err(|error| damaged(error.to_string()))?;
-    if old.digest != previous || old.path != current.path || old.worker != current.worker {
-        return Err(damaged("its manifest speaks of another program".into()));
+    let script = scripts::read_kept(layout, &previous, &current.worker, &current.path);
+    target.run(scope, &Command::own("kept manifest", script), &mut said).await?;
+    let (kept, mut old) = match kept_version(&said.text(), current, previous) {
+        Some(found) => found.map_err(damaged)?,
+        None => return Err(InstallError::NoPrevious(current.worker.clone())),
+    };
+    let name = scripts::base(&current.path);
+    if matches!(hands, Hands::Root(_)) {
+        prepare(scope, target, layout, hands, &current.worker, name).await?;
     }
     let part = layout.part(&current.path, run);
     match transfer::copy(scope, target, &kept, &part, previous).await {
         Err(TransferError::Digest { got, .. }) => return Err(damaged(format!("its sha256 is {got}"))),
         other => other?,
     }
-    prove(scope, target, &part, crate::install::scripts::base(&current.path), &["--version".into()], Proof::Starts)
-        .await?;
+    prove(scope, target, &part, name, &["--version".into()], Proof::Starts).await?;
     old.previous = Some(current.digest);
     run.clone_into(&mut old.run);
     now.clone_into(&mut old.installed_at);
-    activate(scope, target, layout, &part, &old, Some(current)).await?;
+    activate(scope, target, layout, hands, &part, &old, Some(current)).await?;
     Ok(old)
+}
+
+/// The kept program that `current` speaks of, with its manifest; what is wrong with it, if nothing else is there.
+fn kept_version(text: &str, current: &Manifest, previous: Digest) -> Option<Result<(String, Manifest), String>> {
+    let mut found = None;
+    for entry in text.split('\u{1e}').skip(1) {
+        let Some((program, manifest)) = entry.split_once('\n') else { continue };
+        let read = match wire::manifest::read(manifest) {
+            Ok(old) if old.digest == previous && old.path == current.path && old.worker == current.worker => {
+                return Some(Ok((program.to_owned(), old)));
+            }
+            Ok(_) => Err("its manifest speaks of another program".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        found.get_or_insert(read);
+    }
+    found
 }
 
 /// Removes program, manifest and kept version.
@@ -195,6 +238,7 @@ pub async fn remove(
     scope: &Scope,
     target: &dyn Target,
     layout: &Layout,
+    hands: &Hands,
     manifest: &Manifest,
     found: Option<Digest>,
     force: bool,
@@ -208,6 +252,10 @@ pub async fn remove(
             want: manifest.digest.short(),
             got: got.short(),
         });
+    }
+    if let Hands::Root(sudo) = hands {
+        let places = Places::new(layout, &manifest.worker, scripts::base(&manifest.path));
+        return sudo::remove(scope, target, sudo, &places, manifest).await;
     }
     let mut said = Captured::default();
     let exit = target.run(scope, &Command::own("remove", scripts::remove(layout, manifest)), &mut said).await?;

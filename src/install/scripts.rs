@@ -19,6 +19,11 @@ pub fn prepare(layout: &Layout) -> String {
     )
 }
 
+/// Makes the folder that programs arrive in, where root copies them from.
+pub fn prepare_parts(parts: &str) -> String {
+    format!("umask 077; mkdir -p -- {0} && chmod 700 -- {0}", sh_quote(parts))
+}
+
 /// Keeps the old program, renames the new one into place, then its manifest.
 pub fn activate(
     layout: &Layout,
@@ -58,18 +63,27 @@ pub fn activate(
     script
 }
 
-/// Prints the manifest of a kept version.
-pub fn read_kept(layout: &Layout, digest: &Digest, worker: &WorkerId) -> String {
-    let (manifest, store) = (layout.kept_manifest(digest, worker), layout.store(digest));
-    format!("[ -d {} ] && cat <{}", sh_quote(&store), sh_quote(&manifest))
+/// Prints the manifests of kept versions, each after the path of its program.
+pub fn read_kept(layout: &Layout, digest: &Digest, worker: &WorkerId, path: &str) -> String {
+    let places = [
+        (layout.kept(digest, path), layout.kept_manifest(digest, worker)),
+        (layout.pinned_kept(worker), layout.pinned_kept_manifest(worker)),
+    ];
+    let each = places.map(|(program, manifest)| {
+        let (program, manifest) = (sh_quote(&program), sh_quote(&manifest));
+        format!("if [ -f {program} ] && [ -r {manifest} ]; then printf '\\036%s\\n' {program}; cat <{manifest}; fi\n")
+    });
+    each.concat()
 }
 
 /// Removes the program first, so that a manifest without a program is the worst that can be left.
 pub fn remove(layout: &Layout, manifest: &Manifest) -> String {
     let mut script = format!(
-        "set -e\nrm -f -- {}\nrm -f -- {}\n",
+        "set -e\nrm -f -- {}\nrm -f -- {}\nrm -f -- {} {}\n",
         sh_quote(&manifest.path),
         sh_quote(&layout.manifest(&manifest.worker)),
+        sh_quote(&layout.pinned_kept(&manifest.worker)),
+        sh_quote(&layout.pinned_kept_manifest(&manifest.worker)),
     );
     if let Some(previous) = &manifest.previous {
         script.push_str(&forget(layout, previous, &manifest.worker, &manifest.path));
@@ -106,14 +120,14 @@ mod tests {
     /// What is sent to a host is pinned: a change of it is a change to be seen.
     #[test]
     fn what_is_sent_is_pinned() {
-        let layout = Layout { bin: "/home/it's me/.local/bin".into(), data: "/home/it's me/.local/share/rbee".into() };
+        let layout = Layout::new("/home/it's me/.local/bin", "/home/it's me/.local/share/rbee");
         let (old, new) = (manifest(1, Some(0)), manifest(2, Some(1)));
         insta::assert_snapshot!("prepare", prepare(&layout));
         let staged = layout.manifest_part(&new.worker, "RUN");
         let part = layout.part(&new.path, "RUN");
         insta::assert_snapshot!("activate", activate(&layout, &part, &staged, &new, "NEW", Some((&old, "OLD"))));
         insta::assert_snapshot!("activate_first", activate(&layout, &part, &staged, &new, "NEW", None));
-        insta::assert_snapshot!("read_kept", read_kept(&layout, &old.digest, &old.worker));
+        insta::assert_snapshot!("read_kept", read_kept(&layout, &old.digest, &old.worker, &old.path));
         insta::assert_snapshot!("remove", remove(&layout, &new));
     }
 }

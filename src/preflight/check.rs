@@ -271,7 +271,7 @@ fn older(version: &str, least: &str) -> bool {
 fn folder(facts: &Facts, chosen: Result<InstallDir, NoInstallDir>) -> Verdict {
     let dir = match chosen {
         Ok(dir) => dir,
-        Err(error @ (NoInstallDir::Password(_) | NoInstallDir::NoSudo(_))) => {
+        Err(error @ (NoInstallDir::NoSudo(_) | NoInstallDir::OnlyDoas(_) | NoInstallDir::ReadOnly(_))) => {
             let user = format!("leave out --system to install to {}", facts.dirs.user_bin);
             return verdict(Grade::No, "folder", error.to_string()).hint(user);
         }
@@ -280,9 +280,6 @@ fn folder(facts: &Facts, chosen: Result<InstallDir, NoInstallDir>) -> Verdict {
                 .hint(format!("make {} writable for {}", facts.dirs.user_bin, facts.user));
         }
     };
-    if dir.sudo && facts.sudo.is_none() {
-        return verdict(Grade::Warn, "folder", format!("{} with sudo, which was not asked yet", dir.bin));
-    }
     match (dir.on_path, dir.scope) {
         (false, InstallScope::User) => {
             let off = verdict(Grade::Warn, "folder", format!("{} is not on the host's PATH", dir.bin));
@@ -291,7 +288,6 @@ fn folder(facts: &Facts, chosen: Result<InstallDir, NoInstallDir>) -> Verdict {
                 None => off,
             }
         }
-        _ if dir.sudo => verdict(Grade::Ok, "folder", format!("{} with sudo", dir.bin)),
-        _ => verdict(Grade::Ok, "folder", dir.bin),
+        _ => verdict(Grade::Ok, "folder", dir.words()),
     }
 }

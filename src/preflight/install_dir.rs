@@ -27,6 +27,13 @@ pub struct InstallDir {
     pub path_fix: Option<PathFix>,
 }
 
+impl InstallDir {
+    /// "/usr/local/bin through sudo".
+    pub fn words(&self) -> String {
+        format!("{}{}", self.bin, if self.sudo { " through sudo" } else { "" })
+    }
+}
+
 /// One line for one rc file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathFix {
@@ -38,10 +45,12 @@ pub struct PathFix {
 /// Why there is no folder to install to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoInstallDir {
-    #[error("{0} is not writable, and sudo asks for a password")]
-    Password(String),
     #[error("{0} is not writable, and there is no sudo")]
     NoSudo(String),
+    #[error("{0} is not writable, and there is doas but no sudo, which is all that is supported")]
+    OnlyDoas(String),
+    #[error("{0} is not writable, not even for root")]
+    ReadOnly(String),
     #[error("neither {system} nor {user} is writable")]
     Neither { system: String, user: String },
 }
@@ -65,12 +74,12 @@ pub fn choose(facts: &Facts, system: bool) -> Result<InstallDir, NoInstallDir> {
         return Ok(mine(InstallScope::System, false));
     }
     if system {
-        return match facts.sudo {
-            Some(true) => Ok(mine(InstallScope::System, true)),
-            Some(false) => Err(NoInstallDir::Password(dirs.system_bin.clone())),
-            // It is there but was not asked, since asking would have left a file behind: the installation finds out.
-            None if facts.tool("sudo").is_some() => Ok(mine(InstallScope::System, true)),
-            None => Err(NoInstallDir::NoSudo(dirs.system_bin.clone())),
+        // What sudo grants is asked only where root is needed, and for what: see `install::sudo`.
+        return match (facts.uid, facts.tool("sudo"), facts.tool("doas")) {
+            (Some(0), ..) => Err(NoInstallDir::ReadOnly(dirs.system_bin.clone())),
+            (_, Some(_), _) => Ok(mine(InstallScope::System, true)),
+            (_, None, Some(_)) => Err(NoInstallDir::OnlyDoas(dirs.system_bin.clone())),
+            (_, None, None) => Err(NoInstallDir::NoSudo(dirs.system_bin.clone())),
         };
     }
     match facts.user_bin.is_ok() {
@@ -160,13 +169,15 @@ mod tests {
 
     #[test]
     fn system_is_never_turned_into_user() {
-        let with = |sudo| choose(&Facts { sudo, ..facts("bash") }, true);
-        assert!(with(Some(true)).unwrap().sudo);
-        assert!(matches!(with(Some(false)), Err(NoInstallDir::Password(_))));
-        assert!(matches!(with(None), Err(NoInstallDir::NoSudo(_))));
-        let mut unasked = facts("bash");
-        unasked.tools.insert("sudo".into(), Tool::default());
-        assert!(choose(&unasked, true).unwrap().sudo);
+        let with = |uid, tools: &[&str]| {
+            let tools = tools.iter().map(|name| ((*name).to_owned(), Tool::default())).collect();
+            choose(&Facts { uid: Some(uid), tools, ..facts("bash") }, true)
+        };
+        let dir = with(1000, &["sudo", "doas"]).unwrap();
+        assert_eq!((dir.sudo, dir.bin.as_str()), (true, "/usr/local/bin"));
+        assert_eq!(with(1000, &["doas"]), Err(NoInstallDir::OnlyDoas("/usr/local/bin".into())));
+        assert_eq!(with(1000, &[]), Err(NoInstallDir::NoSudo("/usr/local/bin".into())));
+        assert_eq!(with(0, &["sudo"]), Err(NoInstallDir::ReadOnly("/usr/local/bin".into())));
     }
 
     #[test]

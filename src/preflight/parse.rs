@@ -133,7 +133,6 @@ impl Reading {
             "memkb" => facts.memory = value.parse::<u64>().ok().map(|kb| kb.saturating_mul(1024)),
             "cpu" => self.cpu = shown(value),
             "flags" => facts.cpu_level = Some(hardware::x86_level(value)),
-            "sudo" => facts.sudo = [("yes", true), ("no", false)].iter().find(|s| s.0 == value).map(|s| s.1),
             "lock" => facts.lock = Some(shown(value)),
             "ask" => drop(self.asked.insert(shown(value))),
             "did" => drop(self.asked.remove(value)),

@@ -110,6 +110,12 @@ impl Scope {
         }
     }
 
+    /// A scope for what must not be stopped in the middle: it does not hear of a cancel, and ends after `limit`.
+    pub fn critical(&self, operation: impl Into<String>, limit: Duration) -> Self {
+        let deadline = Deadline { at: Instant::now() + limit, limit, operation: operation.into() };
+        Self { cancel: Cancel::new(), deadline: Some(deadline), alarm: None, emitter: self.emitter.clone() }
+    }
+
     /// A scope that an alarm can end, too.
     pub fn with_alarm(&self) -> (Self, Alarm) {
         let alarm = Alarm(Arc::new(watch::Sender::new(None)));

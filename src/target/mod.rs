@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use crate::{
     scope::{Scope, Stop},
-    vocab::{Digest, Reason, Stream},
+    vocab::{Digest, Reason, Secret, Stream},
 };
 
 /// Something that runs scripts and takes files, under supervision.
@@ -69,6 +69,8 @@ pub trait Target: Send + Sync {
 pub struct Command {
     /// POSIX sh, run by `/bin/sh -c` in a session of its own with an empty stdin.
     pub script: String,
+    /// One line that is its stdin instead: what must not be seen has no other way to a command.
+    pub stdin: Option<Secret>,
     pub trust: Trust,
     /// Shown in events and errors: "probe", "build".
     pub label: String,
@@ -88,16 +90,20 @@ pub enum Trust {
 impl Command {
     /// A short step of our own.
     pub fn own(label: impl Into<String>, script: impl Into<String>) -> Self {
-        Self { script: script.into(), trust: Trust::Own, label: label.into(), last: false }
+        Self { script: script.into(), stdin: None, trust: Trust::Own, label: label.into(), last: false }
     }
 
     /// Somebody else's code.
     pub fn foreign(label: impl Into<String>, script: impl Into<String>) -> Self {
-        Self { script: script.into(), trust: Trust::Foreign, label: label.into(), last: false }
+        Self { script: script.into(), stdin: None, trust: Trust::Foreign, label: label.into(), last: false }
     }
-}
 
-impl Command {
+    /// The same with one line as its stdin.
+    #[must_use]
+    pub fn with_stdin(self, line: Secret) -> Self {
+        Self { stdin: Some(line), ..self }
+    }
+
     /// The same, as the last one on its target.
     #[must_use]
     pub fn last(self) -> Self {

@@ -30,8 +30,6 @@ pub struct Facts {
     pub dirs: HostDirs,
     pub system_bin: Writable,
     pub user_bin: Writable,
-    /// Whether `sudo -n true` works; `None` when there is no sudo.
-    pub sudo: Option<bool>,
     /// By the plain name of the tool ("cargo", "c++", "sha256").
     pub tools: BTreeMap<String, Tool>,
     pub installed: Vec<super::Manifest>,

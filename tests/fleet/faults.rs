@@ -112,7 +112,7 @@ fn keys_that_are_wrong_unknown_or_missing_are_told_apart() {
     let ran = stage.events("fleet exec -H all -- true").exits(1);
     failed(&ran, "one", "host_key");
     let hint = ran.outcome("one", "failed")["hint"].as_str().unwrap_or_default().to_owned();
-    assert!(hint.contains("ssh"), "no next step\n{ran}");
+    assert!(hint.contains("rbee fleet trust -H one"), "no next step\n{ran}");
 
     stage.lab.write_known_hosts();
     fs::write(stage.lab.sshd("one").authorized_keys(), &other).unwrap();

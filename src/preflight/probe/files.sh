@@ -1,6 +1,6 @@
 # What the shell can see by itself, while the jobs run; then the end.
 
-for tool in curl openssl sha256sum shasum sha256 tar setsid perl pkg-config xz zstd unzip ld \
+for tool in curl openssl sha256sum shasum sha256 tar setsid perl pkg-config xz zstd unzip ld doas \
     apt-get dnf pacman zypper apk brew; do
     seek "$tool" && rec tool "$tool" "$seen" "$at"
 done

@@ -63,7 +63,7 @@ rec user_bin "$user_bin"
 rec system_bin "$system_bin"
 rec system_data "$system_data"
 
-id='' id_like='' version_id=''
+id='' version_id=''
 for file in /etc/os-release /usr/lib/os-release; do
     [ -r "$file" ] || continue
     while IFS='=' read -r word value; do
@@ -71,7 +71,6 @@ for file in /etc/os-release /usr/lib/os-release; do
         value=${value%[\"\']}
         case $word in
         ID) id=$value ;;
-        ID_LIKE) id_like=$value ;;
         VERSION_ID) version_id=$value ;;
         esac
     done <"$file"

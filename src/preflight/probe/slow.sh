@@ -65,30 +65,9 @@ disks() {
 }
 job df disks "$cache" "$user_bin" "$system_bin" "$data" "$state" "$tmp"
 
-# Ubuntu's sudo notes its first success with a file in the home of an administrator: leave that to the installation.
-sudo_works() {
-    # -k: without it, sudo writes down when it was asked.
-    if "$1" -k -n true >/dev/null; then
-        rec sudo yes
-    else
-        rec sudo no
-    fi
-}
+# What it grants is asked where root is needed, and nowhere else: each question is in the host's log.
 if seek sudo; then
     rec tool sudo "$seen" "$at"
-    first=
-    case " $id $id_like " in
-    *" ubuntu "*)
-        case $who in
-        *"(sudo)"* | *"(admin)"*) [ -e "$base/.sudo_as_admin_successful" ] || first=yes ;;
-        esac
-        ;;
-    esac
-    if [ -n "$first" ]; then
-        rec sudo unasked
-    elif [ "$uid" != 0 ]; then
-        job sudo sudo_works "$at"
-    fi
 fi
 
 nvidia() {

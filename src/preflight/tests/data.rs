@@ -23,7 +23,7 @@ fn a_debian_box_with_two_cards() {
     assert_eq!((facts.libc.clone(), facts.cpu_level), (Some(Libc::Glibc(2, 36)), Some(3)));
     assert_eq!((facts.cores, facts.memory), (Some(32), Some(65_820_280 * 1024)));
     assert_eq!((facts.user.as_str(), facts.uid, facts.home.as_str()), ("ada", Some(1000), "/home/ada"));
-    assert_eq!((facts.login_shell.as_deref(), facts.sudo), (Some("bash"), Some(false)));
+    assert_eq!((facts.login_shell.as_deref(), facts.tool("sudo").is_some()), (Some("bash"), true));
     assert_eq!((facts.system_bin, facts.user_bin), (Writable::No, Writable::Yes));
     assert_eq!(facts.dirs.cache, "/home/ada/.cache/rbee");
     let cards: Vec<_> = facts.gpus.iter().map(|g| (g.kind, g.vram, g.compute.as_deref())).collect();
@@ -59,7 +59,7 @@ fn a_debian_box_with_two_cards() {
 fn an_alpine_box() {
     let facts = sample("alpine-musl").unwrap();
     assert_eq!((facts.libc.clone(), facts.cpu_level), (Some(Libc::Musl), Some(2)));
-    assert_eq!((facts.login_shell.as_deref(), facts.sudo, facts.uid), (Some("ash"), None, Some(0)));
+    assert_eq!((facts.login_shell.as_deref(), facts.uid), (Some("ash"), Some(0)));
     assert_eq!(facts.tool("sha256").unwrap().path, "/usr/bin/sha256sum");
     assert!(facts.tool("bash").is_none());
     assert_eq!((facts.system_bin, facts.user_bin), (Writable::Yes, Writable::Creatable));
@@ -81,7 +81,7 @@ fn a_mac_with_homebrew() {
 #[test]
 fn a_raspberry_pi_whose_rustup_is_empty() {
     let facts = sample("raspberry-pi").unwrap();
-    assert_eq!((facts.arch.clone(), facts.cpu_level, facts.sudo), (Arch::Aarch64, None, Some(true)));
+    assert_eq!((facts.arch.clone(), facts.cpu_level), (Arch::Aarch64, None));
     assert!(facts.tool("cargo").is_none());
     assert_eq!(
         facts.notes,
@@ -127,7 +127,7 @@ fn a_hostile_host_gets_nothing_through() {
     assert!(!format!("{facts:?}").contains("\\u{1b}"), "{facts:?}");
     assert!(facts.kernel.starts_with("6.1\u{fffd}"));
     assert_eq!(facts.tools.keys().collect::<Vec<_>>(), Vec::<&String>::new());
-    assert_eq!((facts.cores, facts.memory, facts.libc.clone(), facts.sudo), (None, None, None, None));
+    assert_eq!((facts.cores, facts.memory, facts.libc.clone()), (None, None, None));
     assert_eq!(facts.path, ["/usr/bin", "/ok"]);
     assert!(facts.disks.is_empty() && facts.installed.is_empty());
     assert_eq!(facts.programs, [Program { path: "/bin/x".into(), symlink: false, size: None, modified: None }]);

@@ -26,7 +26,14 @@ pub(super) async fn dial(
     silence: Duration,
     budget: &mut Budget,
 ) -> Result<Dialed, Failure> {
-    let looked_up = budget.spend(look_up(resolved, source.family)).await;
+    // Waiting for our own queue does not count.
+    let mut looked_up = None;
+    let lookup = async { looked_up = budget.spend(look_up(resolved, source.family)).await };
+    if resolved.host_name.parse::<IpAddr>().is_ok() {
+        lookup.await;
+    } else {
+        permits.naming(lookup).await;
+    }
     let addresses = looked_up.ok_or_else(|| budget.too_late("the name server"))??;
     let mut last = None;
     for attempt in 0..resolved.connection_attempts.max(1) {

@@ -107,16 +107,18 @@ impl Shared {
     /// Says how a host is reached. On a thread of its own: the files may have commands run, and names looked up.
     async fn resolve(self: &Arc<Self>, host: &Host) -> Result<Arc<Resolved>, TargetError> {
         let (shared, host) = (self.clone(), host.clone());
-        let resolved = tokio::task::spawn_blocking(move || shared.config.resolve(&host, &shared.defaults));
-        told(resolved.await).map(Arc::new)
+        let work =
+            async move { tokio::task::spawn_blocking(move || shared.config.resolve(&host, &shared.defaults)).await };
+        told(self.permits.reading(work).await).map(Arc::new)
     }
 
     /// As [`Shared::resolve`], for a hop that is reached through those `before` it.
     async fn resolve_hop(&self, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolved>, TargetError> {
         let (config, defaults) = (self.config.clone(), self.defaults.clone());
         let (hop, before) = (hop.clone(), before.to_vec());
-        let resolved = tokio::task::spawn_blocking(move || config.resolve_hop(&hop, &before, &defaults));
-        told(resolved.await).map(Arc::new)
+        let work =
+            async move { tokio::task::spawn_blocking(move || config.resolve_hop(&hop, &before, &defaults)).await };
+        told(self.permits.reading(work).await).map(Arc::new)
     }
 }
 

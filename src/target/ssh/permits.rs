@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -13,11 +14,18 @@ const HANDSHAKES: usize = 128;
 /// Connections at a time that one server has not let in yet: it drops some from the tenth on (MaxStartups).
 const UNAUTHENTICATED: usize = 8;
 
+/// Threads at a time that read ssh_config, whose commands may take long, and that look names up, where a dead name
+/// server must not cost the others. Each thread holds memory long after its work.
+const READERS: usize = 8;
+const NAMES: usize = 32;
+
 /// The permits of one run, shared by all its connections.
 #[derive(Debug)]
 pub struct Permits {
     handshakes: Arc<Semaphore>,
     servers: Mutex<HashMap<Server, Arc<Semaphore>>>,
+    readers: Semaphore,
+    names: Semaphore,
 }
 
 /// One SSH server, as far as it can be told from here.
@@ -30,7 +38,12 @@ pub(super) enum Server {
 
 impl Default for Permits {
     fn default() -> Self {
-        Self { handshakes: Arc::new(Semaphore::new(HANDSHAKES)), servers: Mutex::default() }
+        Self {
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+            servers: Mutex::default(),
+            readers: Semaphore::new(READERS),
+            names: Semaphore::new(NAMES),
+        }
     }
 }
 
@@ -52,5 +65,18 @@ impl Permits {
         let server = places.acquire_owned().await.ok();
         let handshake = self.handshakes.clone().acquire_owned().await.ok();
         Permit { _server: server, _handshake: handshake }
+    }
+
+    /// Waits for its turn to read ssh_config on a thread of its own.
+    pub(super) async fn reading<T>(&self, work: impl Future<Output = T>) -> T {
+        // Neither semaphore is ever closed.
+        let _turn = self.readers.acquire().await.ok();
+        work.await
+    }
+
+    /// Waits for its turn to look a name up.
+    pub(super) async fn naming<T>(&self, work: impl Future<Output = T>) -> T {
+        let _turn = self.names.acquire().await.ok();
+        work.await
     }
 }

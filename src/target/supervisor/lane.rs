@@ -8,6 +8,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::task::AbortOnDropHandle;
+use zeroize::Zeroizing;
 
 use super::{
     CONFIRM, Supervision,
@@ -34,6 +35,9 @@ const AGAIN: Duration = Duration::from_millis(300);
 
 /// Linux takes no longer single argument than 128 KiB.
 const SCRIPT_MAX: usize = 120 << 10;
+
+/// Less than what a pipe takes at once, so that whoever writes it never waits.
+const STDIN_MAX: usize = 2 << 10;
 
 type Reader = Records<Box<dyn AsyncRead + Send + Unpin>>;
 type Writer = Arc<Mutex<Option<Box<dyn AsyncWrite + Send + Unpin>>>>;
@@ -171,8 +175,23 @@ impl Lane {
             (Trust::Foreign, false) => "x",
             (Trust::Foreign, true) => "X",
         };
+        let mut request = Zeroizing::new(String::new());
+        if let Some(line) = &command.stdin {
+            let line = line.expose();
+            if line.is_empty() || line.len() > STDIN_MAX || line.contains(['\n', '\0']) {
+                return Err(TargetError::Local(format!(
+                    "what the {} command is to read is not one line",
+                    command.label
+                )));
+            }
+            request.reserve_exact(script.len() + line.len() + 64);
+            request.push_str("i 1\n");
+            request.push_str(line);
+            request.push('\n');
+        }
+        request.push_str(&script::request(verb, &script));
         self.state = State::Busy;
-        self.send(&script::request(verb, &script)).await?;
+        self.send(&request).await?;
 
         let mut stop: Option<Stop> = None;
         let mut group = None;

@@ -14,6 +14,7 @@
 //! | --- | --- | --- |
 //! | `b` | beat | |
 //! | `r … N`, `x … N` | run the N lines that follow; ours, or foreign code | `go PGID`, then `end STATUS HOW LEVEL LEFT…` and `eof` on stderr |
+//! | `i 1` | the line that follows is the stdin of the next command; it is in no argument, no variable of the environment, no file | |
 //! | `k`, `K` | end the command: TERM, grace, KILL; without grace | the command's `end` |
 //! | `c N` | at the end, also run these lines | `ok` |
 //! | `g N` | a file is put: made here, with a box beside it in which those that write to it enter themselves | `ok`, `no WHY` |

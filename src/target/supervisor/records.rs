@@ -5,6 +5,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// A record is shorter than this; what claims to be longer is the program's.
 const RECORD_MAX: usize = 4096;
+/// Bytes that are asked for at a time: a lane that waits holds little, one that streams has few reads.
+const ROOM_MIN: usize = 2 << 10;
+const ROOM_MAX: usize = 32 << 10;
 
 /// One piece of a stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct Records<R> {
     reader: R,
     marker: Vec<u8>,
     buffer: BytesMut,
+    /// Follows what the reads bring.
+    room: usize,
     ended: bool,
 }
 
@@ -29,7 +34,7 @@ impl<R: AsyncRead + Unpin> Records<R> {
         let mut marker = vec![0x1e];
         marker.extend_from_slice(nonce.as_bytes());
         marker.push(b' ');
-        Self { reader, marker, buffer: BytesMut::new(), ended: false }
+        Self { reader, marker, buffer: BytesMut::new(), room: ROOM_MIN, ended: false }
     }
 
     /// The next piece. Dropping this future loses nothing.
@@ -44,10 +49,14 @@ impl<R: AsyncRead + Unpin> Records<R> {
             if self.ended {
                 return Ok(Piece::End);
             }
-            self.buffer.reserve(32 << 10);
-            if self.reader.read_buf(&mut self.buffer).await? == 0 {
-                self.ended = true;
-            }
+            self.buffer.reserve(self.room);
+            let count = self.reader.read_buf(&mut self.buffer).await?;
+            self.ended = count == 0;
+            self.room = match count {
+                n if n >= self.room => (self.room * 4).min(ROOM_MAX),
+                n if n < self.room / 4 => (self.room / 2).max(ROOM_MIN),
+                _ => self.room,
+            };
         }
     }
 }

@@ -7,12 +7,12 @@
 exec 3<&0 4>&2 </dev/null 2>/dev/null
 nl='
 '
-C='' A='' P='' T='' w='' clean='' cg='' hard='' how='none' left='' setsid='' grepl='' reaping=''
+C='' A='' P='' T='' w='' I='' clean='' cg='' hard='' how='none' left='' setsid='' grepl='' reaping=''
 
 # One record; a single write, so that it cannot be torn apart.
 say() { printf '\036%s %s\n' "$N" "$*"; }
 
-# A line as it is. mksh has no printf of its own, and a fork for each line of a request would be most of the time.
+# A line as it is. The printf of mksh is a program: a fork for each line, and a secret would be among its arguments.
 if [ -n "${KSH_VERSION-}" ]; then
   put() { print -r -- "$1"; }
 else
@@ -232,10 +232,17 @@ own() {
   esac
 }
 
+# The subshell that this is called in turns into the command.
+become() {
+  RBEE_COOKIE=$K
+  export RBEE_COOKIE
+  own "$sh" -c "$1"
+}
+
 run() {
   if [ -z "$setsid" ]; then
     for setsid in setsid perl python3 ''; do command -v "$setsid" >/dev/null && break; done
-    [ -n "$setsid" ] || { say refuse no setsid, perl or python3; return; }
+    [ -n "$setsid" ] || { say refuse no setsid, perl or python3; I=''; return; }
   fi
   pre=''
   if [ "$1$V" = xcgroup ]; then
@@ -243,12 +250,14 @@ run() {
     [ -z "$cg" ] || pre="echo 0 >'$cg/cgroup.procs' || exit 125$nl"
   fi
   kind=$1 hard='' how='none' before=$! C=new
-  (
-    RBEE_COOKIE=$K
-    export RBEE_COOKIE
-    own "$sh" -c "$pre$2"
-  ) 3<&- 2>&4 4>&- &
-  C=$!
+  if [ -z "$I" ]; then
+    (become "$pre$2") 3<&- 2>&4 4>&- &
+    C=$!
+  else
+    # Of a pipeline the last process counts, which is the command.
+    put "$I" | (become "$pre$2") 3<&- 2>&4 4>&- &
+    C=$! I=''
+  fi
   # The group must be known before anybody can ask to end it.
   n=20000
   until kill -0 "-$C" || [ "$n" = 0 ]; do n=$((n - 1)); done
@@ -344,6 +353,7 @@ while :; do
         say ok
       fi
       ;;
+    'i '*) I=${q#*"$nl"} ;;
     'x '* | 'r '*) run "${q%% *}" "${q#*"$nl"}" ;;
     # The last one: its end is that of the lane.
     'X '*) run x "${q#*"$nl"}"; break ;;

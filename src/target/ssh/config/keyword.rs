@@ -330,4 +330,37 @@ mod tests {
             assert_eq!(keyword.name, keyword.name.to_ascii_lowercase());
         }
     }
+
+    /// The part of docs/ssh.md that is made from the table.
+    fn published() -> String {
+        let mut text = String::from("| keyword | what rbee does |\n| --- | --- |\n");
+        for keyword in KEYWORDS {
+            let what = match keyword.effect {
+                Used => continue,
+                _ if matches!(keyword.key, Key::Obsolete) => continue,
+                Ignored(why) => format!("passes it over: {why}"),
+                Partly(what) => what.to_owned(),
+                Refused { unless: [], instead } => format!("refuses the host: {instead}"),
+                Refused { unless, instead } => format!("refuses all but `{}`: {instead}", unless.join("`, `")),
+            };
+            text.push_str(&format!("| {} | {what} |\n", keyword.name));
+        }
+        text
+    }
+
+    /// `INSTA_UPDATE=always` writes it anew.
+    #[test]
+    fn the_documentation_says_what_the_table_says() {
+        const BEGIN: &str = "the program itself uses -->\n";
+        const END: &str = "<!-- end of keywords -->";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ssh.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (head, rest) = text.split_once(BEGIN).unwrap();
+        let (old, tail) = rest.split_once(END).unwrap();
+        if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+            std::fs::write(path, format!("{head}{BEGIN}{}{END}{tail}", published())).unwrap();
+        } else {
+            assert_eq!(old, published());
+        }
+    }
 }
