@@ -3,13 +3,16 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 
 use super::{Failure, Finding, Fleet, Request, SudoPassword, job, local_build::LocalBuilds};
 use crate::{
@@ -61,10 +64,9 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
             (scope.for_host(&host.name), run.clone(), forks.clone(), gate.clone(), failed.clone());
         let handle = tasks.spawn(async move {
             let start = Instant::now();
-            let ticket = Ticket { gate, passed: AtomicBool::new(false) };
-            let permit = scope.race(forks.acquire()).await;
-            let (mut report, findings) = match permit {
-                Ok(_permit) => job::run(&scope, &run, &host, &ticket).await,
+            let ticket = Ticket { gate, passed: AtomicBool::new(false), forks, place: Mutex::default() };
+            let (mut report, findings) = match scope.race(ticket.take_place()).await {
+                Ok(()) => job::run(&scope, &run, &host, &ticket).await,
                 Err(stop) => {
                     let failure = Failure { error: format!("{stop} before it started"), ..stop.into() };
                     (failure.report(), Vec::new())
@@ -145,6 +147,9 @@ struct Gate {
 pub struct Ticket {
     gate: Arc<Gate>,
     passed: AtomicBool,
+    forks: Arc<Semaphore>,
+    /// One of `--forks`.
+    place: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Gate {
@@ -154,6 +159,12 @@ impl Gate {
 }
 
 impl Ticket {
+    async fn take_place(&self) {
+        // The semaphore is never closed.
+        let place = self.forks.clone().acquire_owned().await.ok();
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
     fn pass(&self, failed: bool) {
         if self.passed.swap(true, Ordering::SeqCst) {
             return;
@@ -164,11 +175,20 @@ impl Ticket {
     }
 
     /// Waits for the others; false when one of them did not pass.
+    ///
+    /// Those that have not begun may need this host's place to get here, so it is given up meanwhile.
     pub async fn wait(&self) -> bool {
         if !self.gate.closed {
             return true;
         }
         self.pass(false);
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let passed = self.others().await;
+        self.take_place().await;
+        passed
+    }
+
+    async fn others(&self) -> bool {
         loop {
             let woken = self.gate.open.notified();
             tokio::pin!(woken);

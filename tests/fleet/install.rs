@@ -185,6 +185,11 @@ fn what_does_not_fit_is_refused_before_anything_is_sent() {
     let ran = stage.events("fleet install -H all").exits(1);
     ran.outcome("one", "refused");
     ran.outcome("two", "changed");
+    // Whoever waits for the others does not keep them from their turn.
+    stage.inventory("[hosts.one]\nworkers = [\"echo-worker\"]\n[hosts.two]\nworkers = [\"echo-worker\"]\n");
+    let ran = stage.events("fleet install -H all --all-or-nothing --forks 1 --reinstall --timeout 60s").exits(0);
+    ran.outcome("one", "changed");
+    ran.outcome("two", "changed");
 }
 
 #[test]
