@@ -453,3 +453,31 @@ async fn a_home_that_cannot_be_written_is_said() {
     let error = ran.unwrap_err().to_string();
     assert!(error.contains("no command can be kept alive there"), "{error}");
 }
+
+/// What it costs, beside a lane that hangs on its channel; prints numbers, and is run by hand.
+#[tokio::test]
+#[ignore = "prints numbers"]
+async fn what_roaming_costs() {
+    let host = Host::new("dash", "subreaper group", Duration::from_secs(60)).await;
+    let plain = rbee::target::local::local(Supervision { levels: "subreaper group", ..Supervision::default() });
+    for (name, target) in [("plain", &plain as &dyn Target), ("roaming", &*host.target)] {
+        output(target, Command::own("first", "true")).await;
+        let start = Instant::now();
+        for _ in 0..200 {
+            output(target, Command::own("next", "true")).await;
+        }
+        let each = start.elapsed() / 200;
+        // The file of a cgroup that counts nanoseconds, where there is one (cpuacct.usage).
+        let cpu = || std::fs::read_to_string(std::env::var_os("RBEE_CPU")?).ok()?.trim().parse::<u64>().ok();
+        let before = cpu();
+        let script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i; sleep 0.05; done";
+        output(target, Command::foreign("chatty", script)).await;
+        let used = cpu().zip(before).map(|(after, before)| Duration::from_nanos(after - before));
+        let start = Instant::now();
+        output(target, Command::foreign("flood", "head -c 50000000 /dev/zero")).await;
+        let speed = 50.0 / start.elapsed().as_secs_f64();
+        println!("{name}: {each:?} a command; {used:?} of CPU for 200 lines in 10 s; {speed:.0} MB/s of output");
+    }
+    assert_eq!(plain.close().await, Closed::Clean);
+    assert_eq!(host.target.close().await, Closed::Clean);
+}

@@ -98,6 +98,10 @@ while [ -e 'done' ] && [ "$n" -gt 0 ]; do
 done
 m='' y='' p='' z=''
 { read -r m y p z; } <"p.$k"
-[ -z "$p" ] || ! is "$m" "$y" || kill "$m"
-[ -z "$p" ] || ! is "$p" "$z" || kill "$p"
+if [ -n "$p" ]; then
+  ! is "$m" "$y" || kill "$m"
+  ! is "$p" "$z" || kill -KILL "$p"
+  nap
+  ! is "$m" "$y" || kill -KILL "$m"
+fi
 cd / && rm -rf "$d" && rmdir "${d%/*}"

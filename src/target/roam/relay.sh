@@ -152,7 +152,8 @@ trap leave TERM
     echo "$$ $y $! $t" >"p.$Q"
     wait "$!"
   } | tee i | wc -c >"n.$Q"
-  echo 'x 0' 1<>"r.$Q"
+  # A shell that waits at its bell may not hear a TERM; without the bell there is nothing left to wait for.
+  { [ -p "r.$Q" ] && echo 'x 0' 1<>"r.$Q"; } || kill -KILL "$$"
 ) >/dev/null 4>&- 7>&- &
 n=100
 until [ -s "p.$Q" ] || [ "$n" -le 0 ]; do nap; n=$((n - 1)); done
