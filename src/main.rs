@@ -1,7 +1,8 @@
 //! Picks the front door.
 
-/// Packets come and go in thousands of small buffers; the system's allocator gives their pages back each time.
-/// Without huge pages, of which each idle connection would hold more than it uses.
+/// Only where the system's allocator is known to be slow. That of GNU is as fast here, and an idle connection costs it a
+/// quarter less memory, because it leaves alone what a connection reserved and never touched.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
