@@ -112,7 +112,7 @@ async fn bastion(
     let Some((last, before)) = hops.split_last() else { return Ok(None) };
     // One that has others before it is reached through those, whatever the files say.
     let hop = shared.resolve_hop(last, before).await.map_err(|error| of_bastion(&last.host, error))?;
-    let trail = [trail, &[resolved.clone()]].concat();
+    let trail = [trail, std::slice::from_ref(resolved)].concat();
     if let Some(start) = trail.iter().position(|passed| *passed == hop) {
         let circle: Vec<&str> = trail[start..].iter().chain([&hop]).map(|passed| passed.name.as_str()).collect();
         return Err(TargetError::Connect {

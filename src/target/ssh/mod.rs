@@ -104,33 +104,33 @@ impl Shared {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(warnings);
     }
 
-    /// Says how a host is reached. On a thread of its own: the files may have commands run, and names looked up.
+    /// Says how a host is reached.
     async fn resolve(self: &Arc<Self>, host: &Host) -> Result<Arc<Resolved>, TargetError> {
-        let (shared, host) = (self.clone(), host.clone());
-        let work =
-            async move { tokio::task::spawn_blocking(move || shared.config.resolve(&host, &shared.defaults)).await };
-        told(self.permits.reading(work).await).map(Arc::new)
+        let host = host.clone();
+        self.reading(move |config, defaults| config.resolve(&host, defaults)).await
     }
 
     /// As [`Shared::resolve`], for a hop that is reached through those `before` it.
     async fn resolve_hop(&self, hop: &Hop, before: &[Hop]) -> Result<Arc<Resolved>, TargetError> {
-        let (config, defaults) = (self.config.clone(), self.defaults.clone());
         let (hop, before) = (hop.clone(), before.to_vec());
-        let work =
-            async move { tokio::task::spawn_blocking(move || config.resolve_hop(&hop, &before, &defaults)).await };
-        told(self.permits.reading(work).await).map(Arc::new)
+        self.reading(move |config, defaults| config.resolve_hop(&hop, &before, defaults)).await
     }
-}
 
-fn told<E: std::fmt::Display>(
-    resolved: Result<Result<Resolved, E>, tokio::task::JoinError>,
-) -> Result<Resolved, TargetError> {
-    let text = match resolved {
-        Ok(Ok(resolved)) => return Ok(resolved),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
-    };
-    Err(TargetError::connect(Reason::Connect, text))
+    /// On a thread of its own, if the files have commands run or names looked up.
+    async fn reading(
+        &self,
+        resolve: impl FnOnce(&SshConfig, &Defaults) -> Result<Resolved, ConfigError> + Send + 'static,
+    ) -> Result<Arc<Resolved>, TargetError> {
+        let failed = |error: String| TargetError::connect(Reason::Connect, error);
+        let resolved = if self.config.may_wait() {
+            let (config, defaults) = (self.config.clone(), self.defaults.clone());
+            let work = async move { tokio::task::spawn_blocking(move || resolve(&config, &defaults)).await };
+            self.permits.reading(work).await.map_err(|error| failed(error.to_string()))?
+        } else {
+            resolve(&self.config, &self.defaults)
+        };
+        resolved.map(Arc::new).map_err(|error| failed(error.to_string()))
+    }
 }
 
 impl Connector {

@@ -33,6 +33,11 @@ pub(super) enum Subject {
 }
 
 impl Condition {
+    /// Whether it has an `exec`.
+    pub fn runs_a_command(&self) -> bool {
+        self.0.iter().any(|criterion| criterion.what == Subject::Exec)
+    }
+
     /// Reads what follows `match`.
     ///
     /// # Errors

@@ -73,6 +73,11 @@ pub enum ConfigError {
 }
 
 impl SshConfig {
+    /// Whether resolving may run a command or look a name up, and so belongs on a thread that may wait.
+    pub(super) fn may_wait(&self) -> bool {
+        self.sources.iter().any(Source::may_wait)
+    }
+
     /// As [`SshConfig::load_in`], on this machine, with that home and an empty environment.
     ///
     /// # Errors

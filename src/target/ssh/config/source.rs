@@ -34,6 +34,20 @@ pub(super) struct Source {
     pub entries: Vec<Entry>,
 }
 
+impl Source {
+    /// Whether resolving by it may run a command or look a name up.
+    pub(super) fn may_wait(&self) -> bool {
+        self.entries.iter().any(|entry| match &entry.item {
+            Item::Match(condition) => condition.runs_a_command(),
+            Item::Include(sources) => sources.iter().any(Self::may_wait),
+            // What they hold is not known before.
+            Item::IncludeFor(_) => true,
+            Item::Set(key, _) => *key == Key::CanonicalizeHostname,
+            Item::Host(_) | Item::Unknown(_) => false,
+        })
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
     pub line: usize,
