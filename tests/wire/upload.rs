@@ -204,7 +204,7 @@ async fn a_share_that_arrives_changed_is_noticed() {
 #[tokio::test]
 async fn a_narrow_and_long_wire_lets_beats_through() {
     let far = Far::new(LONG);
-    let target = far.target(Supervision { lease: Duration::from_secs(3), ..Supervision::default() }).await;
+    let target = far.target(Supervision { lease: Duration::from_secs(5), ..Supervision::default() }).await;
     let (scope, _events) = scope();
     let (payload, bytes) = payload(&far, 9 << 20);
     let (part, want) = (part(&far), file_digest(&payload).await.unwrap().0);
