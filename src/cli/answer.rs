@@ -270,7 +270,7 @@ fn one(finding: &Finding) -> (&'static str, Value) {
                     };
                     json!({
                         "worker": plan.worker.as_str(), "version": plan.version, "action": action, "size": size,
-                        "directory": plan.dir.bin, "sudo": plan.dir.sudo, "why": plan.why, "origin": plan.origin, "key": plan.key.to_string(),
+                        "directory": plan.dir.bin, "sudo": plan.dir.sudo, "why": plan.why, "origin": plan.origin, "key": plan.key.map(|key| key.to_string()),
                         "limit_ms": u64::try_from(plan.limit.as_millis()).unwrap_or(u64::MAX),
                         "replaces": plan.old.as_ref().map(|old| &old.version),
                     })

@@ -9,7 +9,7 @@ use super::{
     make::build_in,
     phase::phase,
     plan::{self, Action, WorkerPlan},
-    request::{BuildPlace, InstallRequest},
+    request::{BuildPlace, InstallRequest, Pending},
     sudo,
     sudo_password::Inside,
 };
@@ -106,7 +106,11 @@ async fn decide(
 ) -> Result<Vec<WorkerPlan>, Failure> {
     let limits = &run.settings.limits;
     let scope = scope.in_phase(Phase::Preflight);
-    for binary in &request.binaries {
+    // A program that replaces none is read while it is sent.
+    let hangs = |worker: &crate::vocab::WorkerId| {
+        request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker)
+    };
+    for binary in request.binaries.iter().filter(|binary| hangs(&binary.worker)) {
         let read = scope.race(binary.digest.wait()).await?;
         read.map_err(|error| Failure::new(error).because(Some(Reason::Transfer)).in_phase(Phase::Preflight))?;
     }
@@ -168,11 +172,12 @@ async fn bring(
         }
         Action::Send(binary) => {
             let name = binary.program_name.clone();
-            let program = Program { name, version: None, size: binary.size, digest: plan.key.0 };
+            let program = Program { name, version: None, size: binary.size, digest: binary.digest.clone() };
             (program, From::Here(binary.path.clone()))
         }
         Action::Unchanged => return Ok(Done::unchanged(plan.words())),
     };
+    let program = &program;
     let path = format!("{}/{}", layout.bin, program.name);
     let part = layout.part(&path, &id);
 
@@ -185,11 +190,11 @@ async fn bring(
                 match from {
                     From::Host(built) => {
                         let scope = scope.within("copying the program", limits.short * 4);
-                        transfer::copy(&scope, target, built, part, program.digest).await?;
+                        transfer::copy(&scope, target, built, part, digest(program).await?).await?;
                     }
                     From::Here(file) => {
                         let mut source = open(file)?;
-                        transfer::upload(&scope, target, part, &mut source, program.digest).await?;
+                        transfer::upload(&scope, target, part, &mut source, digest(program)).await?;
                     }
                 }
                 Ok::<_, Failure>(())
@@ -203,6 +208,7 @@ async fn bring(
     })
     .await?;
 
+    let digest = digest(program).await?;
     let (arguments, proof) = match &plan.action {
         Action::BuildOnHost(recipe) | Action::BuildHere(recipe) => (recipe.worker.verify.clone(), Proof::Answers),
         _ => (vec!["--version".to_owned()], Proof::Starts),
@@ -217,8 +223,8 @@ async fn bring(
     let manifest = Manifest {
         worker: plan.worker.clone(),
         version,
-        key: plan.key,
-        digest: program.digest,
+        key: plan.key.unwrap_or(crate::vocab::BuildKey(digest)),
+        digest,
         size: program.size,
         path,
         origin: plan.origin.clone(),
@@ -267,7 +273,12 @@ struct Program {
     name: String,
     version: Option<String>,
     size: u64,
-    digest: Digest,
+    digest: Pending,
+}
+
+/// The program's sha256, once it was taken.
+async fn digest(program: &Program) -> Result<Digest, Failure> {
+    program.digest.wait().await.map_err(|error| Failure::new(error).because(Some(Reason::Transfer)))
 }
 
 impl std::convert::From<&Built> for Program {
@@ -276,7 +287,7 @@ impl std::convert::From<&Built> for Program {
             name: built.program.clone(),
             version: Some(built.version.clone()),
             size: built.size,
-            digest: built.digest,
+            digest: Pending::known(built.digest),
         }
     }
 }

@@ -53,17 +53,18 @@ impl LocalBuilds {
     ) -> Result<Built, Failure> {
         let facts = self.facts(scope, limits).await?;
         let mut state = scope.race(self.state.lock()).await?;
-        if let Some(done) = state.built.get(&plan.key) {
+        let key = plan.key.ok_or_else(|| Failure::new("a build without a key"))?;
+        if let Some(done) = state.built.get(&key) {
             return done.clone();
         }
         let target = state.target(limits);
-        let work = self.dir.join(&plan.key.to_string()[..16]);
+        let work = self.dir.join(&key.to_string()[..16]);
         let work = work.to_str().ok_or_else(|| Failure::new("the cache folder's path is not UTF-8"))?.to_owned();
         let here = scope.for_host(&HostName::local());
         let result = build_in(&here, &*target, recipe, &facts, &Default::default(), plan, &work, limits).await;
         // A cancel says nothing about the recipe.
         if scope.check().is_ok() {
-            state.built.insert(plan.key, result.clone());
+            state.built.insert(key, result.clone());
         }
         result
     }

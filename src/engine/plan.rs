@@ -39,7 +39,8 @@ pub struct WorkerPlan {
     pub origin: String,
     /// Why this one.
     pub why: String,
-    pub key: BuildKey,
+    /// `None` for a program that is still being read, where nothing hangs on its sha256 yet.
+    pub key: Option<BuildKey>,
     pub dir: InstallDir,
     pub action: Action,
     /// What the host has of it now, in the folder it would go to.
@@ -224,10 +225,13 @@ fn plan_binary(
         },
     );
     refuse(&checked)?;
-    let digest = binary.digest.ready();
-    let key = BuildKey(digest.ok_or_else(|| Refusal::new(format!("{} was not read", binary.path.display()), None))?);
+    let key = binary.digest.ready().map(BuildKey);
     let old = present(facts, &binary.worker, dir);
-    let same = old.as_ref().is_some_and(|old| intact(old, key, digests));
+    let same = match (&old, key) {
+        (None, _) => false,
+        (Some(old), Some(key)) => intact(old, key, digests),
+        (Some(_), None) => return Err(Refusal::new(format!("{} was not read", binary.path.display()), None)),
+    };
     Ok(WorkerPlan {
         worker: binary.worker.clone(),
         version: None,
@@ -261,7 +265,7 @@ fn plan_recipe(
         version: recipe.version.clone(),
         origin: recipe.origin.clone(),
         why,
-        key,
+        key: Some(key),
         dir: dir.clone(),
         action,
         old: old.clone(),

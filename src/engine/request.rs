@@ -124,6 +124,11 @@ impl Pending {
         Self(receiver)
     }
 
+    /// One that was taken already.
+    pub fn known(digest: Digest) -> Self {
+        Self(watch::channel(Some(Ok(digest))).1)
+    }
+
     /// Waits for it.
     ///
     /// # Errors

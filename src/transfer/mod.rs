@@ -28,21 +28,24 @@ pub enum TransferError {
     Host(String),
 }
 
-/// Sends `source` to the new file `part` and proves that it arrived whole.
+/// Sends `source` to the new file `part` and proves that it arrived whole; `want` may be taken while it is sent.
 ///
 /// # Errors
 /// As [`TransferError`]; nothing stays behind.
-pub async fn upload(
+pub async fn upload<E: From<TransferError>>(
     scope: &Scope,
     target: &dyn Target,
     part: &str,
     source: &mut dyn Source,
-    want: Digest,
-) -> Result<(), TransferError> {
-    match target.put(scope, part, source).await? {
-        Some(got) => compare(part, want, got),
-        None => verify(scope, target, part, want).await,
+    want: impl Future<Output = Result<Digest, E>>,
+) -> Result<(), E> {
+    let (put, want) = tokio::join!(target.put(scope, part, source), want);
+    let (got, want) = (put.map_err(TransferError::from)?, want?);
+    match got {
+        Some(got) => compare(part, want, got)?,
+        None => verify(scope, target, part, want).await?,
     }
+    Ok(())
 }
 
 /// Copies a file on the host to the new file `part` and proves that the copy is whole.

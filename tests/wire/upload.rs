@@ -55,6 +55,10 @@ fn sessions(far: &Far) -> usize {
     far.lab.sshd("far").log().matches("Starting session: command").count()
 }
 
+async fn ready(digest: rbee::vocab::Digest) -> Result<rbee::vocab::Digest, rbee::transfer::TransferError> {
+    Ok(digest)
+}
+
 #[tokio::test]
 async fn a_file_goes_over_several_channels_and_is_whole() {
     let far = Far::new(LONG);
@@ -66,7 +70,7 @@ async fn a_file_goes_over_several_channels_and_is_whole() {
         let (part, want) = (part(&far), file_digest(&payload).await.unwrap().0);
         let before = sessions(&far);
         let mut source = FileSource::open(&payload).unwrap();
-        upload(&scope, &target, part.to_str().unwrap(), &mut source, want).await.unwrap();
+        upload(&scope, &target, part.to_str().unwrap(), &mut source, ready(want)).await.unwrap();
         let used = sessions(&far) - before - usize::from(before == 0);
         assert!(channels.contains(&used), "{size} bytes took {used} channels");
         assert!(fs::read(&part).unwrap() == bytes, "{size} bytes are not the same");
@@ -86,7 +90,7 @@ async fn a_server_with_few_sessions_gets_what_it_allows() {
         let (payload, bytes) = payload(&far, size);
         let (part, want) = (part(&far), file_digest(&payload).await.unwrap().0);
         let mut source = FileSource::open(&payload).unwrap();
-        upload(&scope, &target, part.to_str().unwrap(), &mut source, want).await.unwrap();
+        upload(&scope, &target, part.to_str().unwrap(), &mut source, ready(want)).await.unwrap();
         assert!(fs::read(&part).unwrap() == bytes);
         assert_eq!(target.close().await, Closed::Clean);
         assert_eq!(left(&part), Vec::<PathBuf>::new(), "the part is not moved away, so it goes");
@@ -216,7 +220,7 @@ async fn a_narrow_and_long_wire_lets_beats_through() {
     let command = Command::foreign("sleep", "sleep 8; echo alive");
     let mut said = Captured::default();
     let (sent, ran) = tokio::join!(
-        upload(&scope, &target, part.to_str().unwrap(), &mut source, want),
+        upload(&scope, &target, part.to_str().unwrap(), &mut source, ready(want)),
         target.run(&scope, &command, &mut said)
     );
     sent.unwrap();
