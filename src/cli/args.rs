@@ -31,9 +31,10 @@ pub struct Global {
     /// Read this instead of ~/.ssh/config and the system's, as `ssh -F`
     #[arg(short = 'F', long, global = true, env = "RBEE_SSH_CONFIG", value_name = "PATH")]
     pub ssh_config: Option<PathBuf>,
-    /// Folder of recipes to look in before the built-in ones (repeatable)
-    #[arg(long, global = true, env = "RBEE_CATALOG", value_name = "DIR", value_delimiter = ':')]
-    pub catalog: Vec<PathBuf>,
+    /// Folder of recipes, or address of a catalog, to look in before the built-in one (repeatable; the first that has a
+    /// worker wins; several with `:` between)
+    #[arg(long, global = true, env = "RBEE_CATALOG", value_name = "DIR|URL")]
+    pub catalog: Vec<String>,
     /// Form of the output; `auto` is tty on a terminal, else plain
     #[arg(long, global = true, env = "RBEE_OUTPUT", value_enum, default_value = "auto")]
     pub output: OutputForm,

@@ -10,7 +10,6 @@ use super::{
     args::{Global, InstallFlags, RunFlags},
 };
 use crate::{
-    catalog::{Catalog, CatalogSource},
     inventory::{self, Defaults, Intent, Inventory, Source},
     target::ssh::config::{SshConfig, Surroundings},
     vocab::{Host, Limits, Settings, WorkerId, settings},
@@ -77,12 +76,6 @@ impl Context {
 
 pub fn worker_id(id: &str) -> Result<WorkerId, Complaint> {
     WorkerId::new(id).map_err(|error| Complaint::usage(error.to_string()))
-}
-
-pub fn catalog(global: &Global) -> Result<Catalog, Complaint> {
-    let folders = global.catalog.iter().map(|dir| CatalogSource::Folder(dir.clone()));
-    let sources: Vec<_> = folders.chain([CatalogSource::BuiltIn]).collect();
-    Catalog::open(&sources).map_err(|error| Complaint::usage(error.to_string()))
 }
 
 fn load_inventory(global: &Global, home: &Path, config_dir: &Path) -> Result<Inventory, Complaint> {

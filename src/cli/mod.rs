@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod args_worker;
 mod asked;
+mod catalogs;
 mod context;
 mod fleet;
 mod inventory;

@@ -68,11 +68,13 @@ pub fn one(global: &Global, catalog: &Catalog, conclusion: &Conclusion, id: &Wor
         let error = catalog.get(id).err().map(|error| error.to_string()).unwrap_or_default();
         return Err(Complaint::usage(error));
     }
+    let unfetched = listed.and_then(|_| catalog.get(id).err()).map(|error| error.to_string());
     let shadowed: Vec<&Listed> = catalog.shadowed(id).collect();
     if global.output == OutputForm::Json {
         let mut document = answer::document("get", conclusion);
         document["id"] = id.as_str().into();
         document["catalog"] = listed.map_or(Value::Null, offer_value);
+        document["problem"] = unfetched.into();
         document["shadowed"] = shadowed.iter().map(|listed| offer_value(listed)).collect();
         print_json(&document);
         return Ok(());
@@ -83,6 +85,7 @@ pub fn one(global: &Global, catalog: &Catalog, conclusion: &Conclusion, id: &Wor
             let version = other.version.as_deref().unwrap_or("unknown");
             vec!["hides".to_owned(), format!("{version} of {}", other.origin)]
         }));
+        rows.extend(unfetched.map(|why| vec!["no recipe".to_owned(), why]));
         super::print(&table(&["CATALOG", id.as_str()], &rows));
         super::print("\n");
     }

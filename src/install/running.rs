@@ -53,7 +53,10 @@ if [ -d /proc/self/fd ]; then
   for f in /proc/[0-9]*; do
     c=; {{ IFS= read -r c <"$f/cmdline"; }} 2>/dev/null
     for s in "$p" "$q" {path}; do
-      case $c in "$w$s"*|"${{w##*/}}$s"*|*/"$w$s"*) echo "${{f##*/}}"; break ;; esac
+      case $c in
+        "$w$s"*|"${{w##*/}}$s"*|*/"$w$s"*)
+          ! tr '\000' '\n' <"$f/cmdline" 2>/dev/null | grep -qxF "$s" || {{ echo "${{f##*/}}"; break; }} ;;
+      esac
     done
   done
 elif PATH=$PATH:/usr/sbin; command -v lsof >/dev/null 2>&1; then
@@ -142,6 +145,10 @@ mod tests {
             let tool = dir.path().join("tool");
             fs::write(&tool, format!("{head}\nread -r line\n")).unwrap();
             fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+            // Another one whose path begins with this one's is another one.
+            let other = dir.path().join("tool-x");
+            fs::copy(&tool, &other).unwrap();
+            let other = Command::new(&other).stdin(Stdio::piped()).spawn().unwrap();
             // Whoever only looks at it does not run it.
             let reader = Command::new("tail").arg("-f").arg(&tool).stdout(Stdio::null()).spawn().unwrap();
             let child = Command::new(&tool).arg("x").stdin(Stdio::piped()).spawn().unwrap();
@@ -149,6 +156,7 @@ mod tests {
             end(child);
             let now = found(&tool);
             end(reader);
+            end(other);
             assert_eq!(now, Vec::<u32>::new(), "{head}");
         }
     }
