@@ -29,7 +29,10 @@ use crate::{
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
     target::ssh::{Connector, People},
-    vocab::{ExitCode, Host, Route, RunId, WorkerId, text::sh_join},
+    vocab::{
+        ExitCode, Host, Route, RunId, WorkerId,
+        text::{human_duration, sh_join},
+    },
 };
 
 pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
@@ -133,7 +136,16 @@ pub async fn carry_out(
     asked: Asked,
 ) -> Result<ExitCode, Complaint> {
     let catalog = match wanted(&asked.request, &hosts) {
-        Some(names) => catalogs::open(global, &context.settings.cache_dir, &names).await?,
+        Some(names) => {
+            let opening = catalogs::open(global, &context.settings.cache_dir, &names);
+            match context.settings.limits.run {
+                None => opening.await?,
+                Some(limit) => tokio::time::timeout(limit, opening).await.map_err(|_| Complaint {
+                    exit: ExitCode::Deadline,
+                    ..Complaint::usage(format!("the catalogs did not come within {}", human_duration(limit)))
+                })??,
+            }
+        }
         None => Catalog::default(),
     };
     check_workers(&asked.request, &catalog, &hosts)?;

@@ -33,6 +33,8 @@ pub fn available(global: &Global, catalog: &Catalog, conclusion: &Conclusion, al
         print_json(&document);
         return;
     }
+    // Where nobody could be asked, nothing is known to fit.
+    let all = all || hosts.is_empty();
     let shown = fit.iter().chain(if all { &rest[..] } else { &[] });
     let rows: Vec<Vec<String>> = shown
         .map(|(listed, _)| {
@@ -51,9 +53,8 @@ pub fn available(global: &Global, catalog: &Catalog, conclusion: &Conclusion, al
         let place = if hosts.len() > 1 { "any of these hosts" } else { "this machine" };
         super::tell(&format!("{} more do not fit {place}; --all lists them\n", rest.len()));
     }
-    for problem in catalog.problems() {
-        super::tell(&format!("rbee: {problem}\n"));
-    }
+    catalog.problems().iter().for_each(|problem| super::tell(&format!("rbee: {problem}\n")));
+    answer::complaints(conclusion);
 }
 
 /// One worker: the catalog's word, and beside it what each host has.

@@ -13,7 +13,6 @@ use crate::vocab::text::{human_bytes, human_duration, printable};
 
 const REDIRECTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(10);
-/// For one text, redirects and all.
 const WHOLE: Duration = Duration::from_secs(30);
 /// Longer than any etag that means something.
 const TAG_BYTES: usize = 1000;
@@ -23,6 +22,8 @@ const TAG_BYTES: usize = 1000;
 pub struct Web {
     client: Result<Client, String>,
     copies: Copies,
+    /// For one text, redirects and all.
+    limit: Duration,
 }
 
 /// A text, and how it was come by.
@@ -49,7 +50,7 @@ impl Web {
             .user_agent(concat!("rbee/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| root(&error));
-        Self { client, copies: Copies::new(folder) }
+        Self { client, copies: Copies::new(folder), limit: WHOLE }
     }
 
     /// Gets a text of at most `limit` bytes; what `check` refuses is not kept, and not taken.
@@ -58,8 +59,8 @@ impl Web {
     /// A fragment that says why, when there is no copy either.
     pub async fn get(&self, url: &Url, limit: u64, check: &Check<'_>) -> Result<Got, String> {
         let copy = self.copies.read(url.as_str(), limit).filter(|copy| check(&copy.body).is_ok());
-        let answered = tokio::time::timeout(WHOLE, self.ask(url, limit, copy.as_ref()));
-        let late = || Err(format!("no answer within {}", human_duration(WHOLE)));
+        let answered = tokio::time::timeout(self.limit, self.ask(url, limit, copy.as_ref()));
+        let late = || Err(format!("no answer within {}", human_duration(self.limit)));
         let answered = answered.await.unwrap_or_else(|_| late());
         let checked = answered.and_then(|answer| match &answer {
             Answer::Fresh { body, .. } => check(body).map(|()| answer),
@@ -183,6 +184,21 @@ mod tests {
     use reqwest::header::HeaderValue;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_costs_its_limit_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/workers", listener.local_addr().unwrap())).unwrap();
+        let web = Web { limit: Duration::from_millis(300), ..Web::new(dir.path().to_owned()) };
+        let said = web.get(&url, 100, &|_| Ok(())).await.unwrap_err();
+        assert_eq!(said, "no answer within 0.3s");
+        web.copies.keep(url.as_str(), None, None, b"kept").unwrap();
+        let got = web.get(&url, 100, &|_| Ok(())).await.unwrap();
+        assert_eq!((got.body.as_slice(), got.stale.is_some()), (&b"kept"[..], true));
+        // A copy that would be refused as an answer is none.
+        assert!(web.get(&url, 100, &|_| Err("no".into())).await.is_err());
+    }
 
     #[test]
     fn a_redirect_leads_to_no_weaker_place() {
