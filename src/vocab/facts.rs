@@ -1,6 +1,6 @@
 //! What preflight learned about a host.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Everything one probe tells; what the host did not say is `None`, empty or [`Os::Other`].
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Facts {
     pub installed: Vec<super::Manifest>,
     /// The files that the manifests speak of, as they are.
     pub programs: Vec<Program>,
+    /// How long each worker took when it was last built there.
+    pub build_times: BTreeMap<super::WorkerId, Duration>,
     /// First line of the lock of a run that changes, or changed, this host.
     pub lock: Option<String>,
     /// What was asked and did not answer in time ("nvidia-smi"): absent from the rest for that reason only.

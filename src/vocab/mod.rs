@@ -17,7 +17,9 @@ pub mod text;
 
 pub use artifact::{Artifact, BuildKey, Digest, Manifest};
 pub use duration::parse_duration;
-pub use event::{CancelStage, Event, EventKind, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit};
+pub use event::{
+    CancelStage, Event, EventKind, Forecast, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit,
+};
 pub use facts::Facts;
 pub use host::{Host, Route};
 pub use ids::{HostName, InvalidName, RunId, WorkerId};

@@ -86,6 +86,18 @@ count=0
 installed "$data/installed"
 [ "$data" = "$system_data" ] || installed "$system_data/installed"
 
+# How long builds took here: lines of `WORKER SECONDS`.
+if [ -f "$cache/build-times" ]; then
+    text=$(dd if="$cache/build-times" bs=8192 count=1 2>/dev/null)
+    IFS=$nl
+    set -f
+    for line in $text; do
+        rec built "${line%% *}" "${line#* }"
+    done
+    set +f
+    IFS=$space
+fi
+
 if [ -f "$state/lock" ]; then
     text=$(dd if="$state/lock" bs=512 count=1 2>/dev/null)
     rec lock "${text%%"$nl"*}"

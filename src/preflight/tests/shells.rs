@@ -137,6 +137,7 @@ fn every_shell_tells_the_same() {
     symlink("/nowhere", host.path("prefix/link")).unwrap();
     let gone = text.replace(worker.to_str().unwrap(), host.path("prefix/link").to_str().unwrap());
     host.write("prefix/share/rbee/installed/gone.toml", &gone, 0o644);
+    host.write("home/.cache/rbee/build-times", "echo-worker 12\n* $x \t3\nx 7 8\n-x 9\nlast 70", 0o644);
     host.write("home/.local/state/rbee/lock", "run 7 of ada@desk\nmore\n", 0o600);
     host.write(
         "bin/cmake",
@@ -158,6 +159,8 @@ fn every_shell_tells_the_same() {
     assert!(first.tool("bash").unwrap().version.is_some());
     assert!(first.tool("cargo").is_none_or(|cargo| !cargo.path.starts_with(&first.home)));
     assert_eq!(first.lock.as_deref(), Some("run 7 of ada@desk"));
+    let times: Vec<_> = first.build_times.iter().map(|(worker, took)| (worker.as_str(), took.as_secs())).collect();
+    assert_eq!(times, [("echo-worker", 12), ("last", 70)]);
     assert_eq!(first.installed.len(), 2);
     assert_eq!(first.installed[0].origin, "\"quotes\" and $HOME `x` \\n %s *");
     assert_eq!(first.program(worker.to_str().unwrap()).unwrap().size, Some(3));
