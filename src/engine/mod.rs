@@ -13,6 +13,7 @@ mod install;
 mod job;
 pub mod local_build;
 mod make;
+mod pace;
 mod phase;
 pub mod plan;
 mod query;
