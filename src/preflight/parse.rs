@@ -13,7 +13,7 @@ use super::hardware;
 use crate::{
     vocab::{
         Facts, WorkerId,
-        facts::{Arch, Gpu, GpuKind, Libc, Os, Program, Tool, Writable},
+        facts::{Arch, Capability, Gpu, GpuKind, Libc, Os, Program, Tool, Writable},
         text::printable,
     },
     wire::manifest,
@@ -178,6 +178,17 @@ impl Reading {
                 let (worker, secs) = (WorkerId::new(next()), next().parse().ok().filter(|secs| *secs <= MAX_BUILD));
                 if let (Ok(worker), Some(secs)) = (worker, secs) {
                     facts.build_times.insert(worker, Duration::from_secs(secs));
+                }
+            }
+            "capability" if facts.capabilities.len() < MAX_ITEMS => {
+                let (name, there, version) = (next(), next(), next());
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-".contains(&byte);
+                if (1..=100).contains(&name.len()) && name.bytes().all(plain) {
+                    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._+~:-".contains(&byte);
+                    let fits = (1..=64).contains(&version.len()) && version.bytes().all(known);
+                    let version = fits.then(|| version.to_owned());
+                    let found = (there == "yes").then_some(Capability { version });
+                    facts.capabilities.insert(name.to_owned(), found);
                 }
             }
             "manifest" => {

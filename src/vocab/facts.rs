@@ -32,6 +32,8 @@ pub struct Facts {
     pub user_bin: Writable,
     /// By the plain name of the tool ("cargo", "c++", "sha256").
     pub tools: BTreeMap<String, Tool>,
+    /// What was looked for beyond the tools, because a recipe names it; `None` for what is not there.
+    pub capabilities: BTreeMap<String, Option<Capability>>,
     pub installed: Vec<super::Manifest>,
     /// The files that the manifests speak of, as they are.
     pub programs: Vec<Program>,
@@ -211,6 +213,12 @@ pub struct Tool {
     pub version: Option<String>,
     /// False when it was found outside of the PATH that an SSH command sees.
     pub on_path: bool,
+}
+
+/// Something that a recipe needs, and the host has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capability {
+    pub version: Option<String>,
 }
 
 impl Facts {

@@ -1,7 +1,7 @@
-# What the shell can see by itself, while the jobs run; then the end.
+# What the shell can see by itself, while the jobs run.
 
 for tool in curl openssl sha256sum shasum sha256 tar setsid perl pkg-config xz zstd unzip ld doas \
-    apt-get dnf pacman zypper apk brew; do
+    apt-get dnf yum pacman zypper apk brew; do
     seek "$tool" && rec tool "$tool" "$seen" "$at"
 done
 
@@ -103,10 +103,3 @@ if [ -f "$state/lock" ]; then
     rec lock "${text%%"$nl"*}"
 fi
 
-# What did not end by itself is ended by the watchdog.
-for pid in $jobs; do
-    wait "$pid"
-done 2>/dev/null
-kill "$dog" 2>/dev/null
-wait "$dog" 2>/dev/null
-rec end
