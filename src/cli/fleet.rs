@@ -128,6 +128,7 @@ async fn install_request(global: &Global, flags: &InstallFlags, dry_run: bool) -
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
+        install_deps: flags.install_deps,
         dry_run,
     })
 }

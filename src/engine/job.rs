@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query, sudo, trust, undo};
+use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, needs, phase::phase, query, sudo, trust, undo};
 use crate::{
     preflight,
     scope::Scope,
@@ -153,6 +153,7 @@ async fn work(
         Request::Check(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
             let places = install::through_sudo(run, host, request, &facts);
             let rights = sudo::look(scope, run, host, target, &facts, places, inside, true).await;
             let (finding, failure) = query::check(run, host, request, facts);
@@ -167,7 +168,11 @@ async fn work(
         Request::Install(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
-            install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
+            let provided = needs::provide(scope, run, host, target, request, facts, ticket, inside).await?;
+            let (facts, inside, before) = (provided.facts, provided.inside, provided.done.unwrap_or_default());
+            let done = install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await?;
+            Ok(before.and(done))
         }
         Request::Rollback { worker } => {
             let inside = run.sudo.inside();

@@ -6,6 +6,7 @@ mod cancel;
 mod faults;
 mod install;
 mod loss;
+mod needs;
 mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]
