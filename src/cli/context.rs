@@ -23,6 +23,11 @@ pub struct Context {
     pub ssh: SshConfig,
 }
 
+/// `$XDG_CACHE_HOME/rbee`
+pub fn cache_dir() -> Result<PathBuf, Complaint> {
+    Ok(xdg("XDG_CACHE_HOME", &home()?, ".cache"))
+}
+
 impl Context {
     pub fn load(global: &Global, run: &RunFlags, install: &InstallFlags) -> Result<Self, Complaint> {
         let home = home()?;
@@ -34,7 +39,7 @@ impl Context {
         let limits = limits(global, run, install, inventory.defaults());
         let settings = Settings {
             user: user(),
-            cache_dir: xdg("XDG_CACHE_HOME", &home, ".cache"),
+            cache_dir: cache_dir()?,
             state_dir: xdg("XDG_STATE_HOME", &home, ".local/state"),
             config_dir,
             ssh_config: global.ssh_config.clone(),

@@ -26,6 +26,7 @@ use crate::{
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
     target::ssh::{Connector, People},
+    transfer::Memo,
     vocab::{ExitCode, Host, Route, RunId, WorkerId, text::sh_join},
 };
 
@@ -111,7 +112,7 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
 }
 
 async fn install_request(global: &Global, flags: &InstallFlags, dry_run: bool) -> Result<InstallRequest, Complaint> {
-    let binaries = programs::read(&flags.binary, flags.worker.as_deref())?;
+    let binaries = programs::read(&flags.binary, flags.worker.as_deref(), &Memo::new(&context::cache_dir()?))?;
     let is_path = |name: &str| name.contains('/') || name.starts_with('.');
     let worker = match flags.worker.as_deref() {
         Some(name) if binaries.is_empty() && is_path(name) => {
