@@ -81,6 +81,8 @@ pub struct InstallRequest {
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Have the host's package manager bring what a build there lacks.
+    pub install_deps: bool,
     /// Stop after the plan.
     pub dry_run: bool,
 }
