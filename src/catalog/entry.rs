@@ -8,9 +8,9 @@ use toml::{
 };
 
 use super::{CatalogError, error::nearest};
-use crate::vocab::{Accelerator, Needs, WorkerId, WorkerMeta};
+use crate::vocab::{Accelerator, Mirror, Needs, WorkerId, WorkerMeta};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "id",
     "family",
     "name",
@@ -23,6 +23,8 @@ const KEYS: [&str; 12] = [
     "verify",
     "features",
     "needs",
+    "mirrors",
+    "submodules",
 ];
 const NEEDS: [&str; 3] = ["disk", "memory", "tools"];
 const ACCELERATORS: [Accelerator; 4] = [Accelerator::Cpu, Accelerator::Cuda, Accelerator::Metal, Accelerator::Rocm];
@@ -105,6 +107,8 @@ pub fn parse_entry(
         limit: table.parsed("limit", duration_of, "a time like \"90s\", \"20m\" or \"1h\"")?,
         verify: table.list("verify")?.unwrap_or_else(|| vec!["--version".to_owned()]),
         features: table.list("features")?.unwrap_or_default(),
+        mirrors: table.mirrors("mirrors")?,
+        submodules: table.flag("submodules")?,
         id,
     })
 }
@@ -159,6 +163,37 @@ impl<'r, 't> Section<'r, '_, 't> {
             }
         }
         Ok(())
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, CatalogError> {
+        let Some(value) = self.at(key) else { return Ok(false) };
+        let wrong = || self.reader.wrong(value.span().start, format!("{key:?} is neither true nor false"));
+        value.get_ref().as_bool().ok_or_else(wrong)
+    }
+
+    /// `{ "https://host/path/" = ["https://mirror/path/", …] }`, or one text instead of the list.
+    fn mirrors(&self, key: &str) -> Result<Vec<Mirror>, CatalogError> {
+        let Some(value) = self.at(key) else { return Ok(Vec::new()) };
+        let table = value.get_ref().as_table().ok_or_else(|| {
+            self.reader.wrong(value.span().start, format!("{key:?} is not a table of URLs, each with its mirrors"))
+        })?;
+        if table.len() > LIST_ITEMS {
+            return Err(self.reader.wrong(value.span().start, format!("{key:?} has too many items")));
+        }
+        let inner = Section { reader: self.reader, table };
+        let mut mirrors = Vec::new();
+        for (prefix, value) in table {
+            let name: &str = prefix.get_ref();
+            let places = match value.get_ref().as_str() {
+                Some(_) => vec![(value.span().start, self.reader.string(value)?)],
+                None => inner.items(name)?.unwrap_or_default(),
+            };
+            for (at, to) in places {
+                let mirror = Mirror::new(name, &to).map_err(|error| self.reader.wrong(at, error.to_string()))?;
+                mirrors.push(mirror);
+            }
+        }
+        Ok(mirrors)
     }
 
     fn text(&self, key: &str) -> Result<Option<String>, CatalogError> {
@@ -262,12 +297,16 @@ mod tests {
     fn everything_can_be_said() {
         let meta = read(
             "id = 'other'\nfamily = 'fam'\nname = 'N'\nlimit = '1.5h'\nverify = ['-V']\nfeatures = ['a', 'b']\n\
-             platforms = ['macos']\n[needs]\ndisk = '1.5 GB'\nmemory = '512 MiB'\ntools = ['cmake>=3.14']\n",
+             platforms = ['macos']\nsubmodules = true\nmirrors = { 'https://a/' = ['https://b/', 'file:///c/'], 'http://d/' = 'https://d/' }\n\
+             [needs]\ndisk = '1.5 GB'\nmemory = '512 MiB'\ntools = ['cmake>=3.14']\n",
         )
         .unwrap();
         assert_eq!((meta.id.as_str(), meta.family.as_str(), meta.name.as_str()), ("other", "fam", "N"));
         assert_eq!(meta.limit, Some(Duration::from_secs(5400)));
         assert_eq!((meta.needs.disk, meta.needs.memory), (1_500_000_000, 512 << 20));
+        let mirrors: Vec<_> = meta.mirrors.iter().map(ToString::to_string).collect();
+        assert_eq!(mirrors, ["https://a/=https://b/", "https://a/=file:///c/", "http://d/=https://d/"]);
+        assert!(meta.submodules);
         assert_eq!((meta.platforms, meta.features), (vec!["macos".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
     }
 
@@ -290,6 +329,13 @@ mod tests {
             ("name = 3", ":1: expected a string"),
             ("name = \"\\u001b[31m\"", ":1: control characters are not allowed"),
             ("verify = '--version'", ":1: \"verify\" is not a list"),
+            ("submodules = 'yes'", ":1: \"submodules\" is neither true nor false"),
+            ("mirrors = 'https://a/'", ":1: \"mirrors\" is not a table of URLs"),
+            (
+                "[mirrors]\n'https://a/' = ['https://b/',\n'http://b/']",
+                ":3: \"https://a/\" would be asked for without TLS",
+            ),
+            ("[mirrors]\n'https://a/' = 3", ":2: \"https://a/\" is not a list of strings"),
             ("name = 'x'\nname = 'y'", ":2: "),
             ("name = 'x'\nname", ":2: "),
         ] {

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     catalog::Catalog,
     engine::{
-        Conclusion, InstallRequest, Request, Run, SshFleet, SudoPassword, dispatch, local_build::LocalBuilds,
-        request::Wanted,
+        Conclusion, InstallRequest, Request, Run, SshFleet, SudoPassword, dispatch, gather::Gathering,
+        local_build::LocalBuilds, request::Wanted,
     },
     inventory::Intent,
     report::{self, Lines},
@@ -124,6 +124,8 @@ async fn install_request(global: &Global, flags: &InstallFlags, dry_run: bool) -
     Ok(InstallRequest {
         worker,
         build: flags.build.into(),
+        fetch: flags.sources.fetch.into(),
+        mirrors: flags.sources.mirror.clone(),
         binaries,
         system: flags.system,
         fix_path: flags.fix_path,
@@ -199,6 +201,7 @@ async fn carry_out(
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
+        gathering: Gathering::new(settings.cache_dir.join("scratch").join(id.as_str())),
         sudo,
         who: format!("{}@{}", settings.user, machine()),
         settings,

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::request::{Binary, BuildPlace, InstallRequest, Wanted};
+use super::{
+    gather::FetchPlace,
+    request::{Binary, BuildPlace, InstallRequest, Wanted},
+};
 use crate::{
     build::{build_key, class_of},
     catalog::{Catalog, fits},
@@ -47,6 +50,8 @@ pub struct WorkerPlan {
     pub old: Option<Manifest>,
     /// For fetch, build and package together.
     pub limit: Duration,
+    /// Where its sources are fetched, if they are.
+    pub fetch: FetchPlace,
     pub verdicts: Vec<Verdict>,
 }
 
@@ -70,7 +75,13 @@ impl WorkerPlan {
                 let at = self.old.as_ref().map_or(self.dir.bin.as_str(), |old| old.path.as_str());
                 format!("{what} is there ({at})")
             }
-            Action::BuildOnHost(_) => format!("build {what} on the host, install to {}", self.dir.words()),
+            Action::BuildOnHost(_) => {
+                let from = match self.fetch {
+                    FetchPlace::Host => "",
+                    FetchPlace::Controller => " from sources fetched here",
+                };
+                format!("build {what} on the host{from}, install to {}", self.dir.words())
+            }
             Action::BuildHere(_) => format!("build {what} here, install to {}", self.dir.words()),
             Action::Send(binary) => {
                 format!(
@@ -242,6 +253,7 @@ fn plan_binary(
         action: if same && !request.reinstall { Action::Unchanged } else { Action::Send(binary.clone()) },
         old,
         limit: Duration::ZERO,
+        fetch: FetchPlace::Host,
         verdicts: checked,
     })
 }
@@ -270,6 +282,7 @@ fn plan_recipe(
         action,
         old: old.clone(),
         limit: limit.or(worker.limit).unwrap_or_else(|| standard_limit(worker.accelerator)),
+        fetch: request.fetch,
         verdicts,
     };
     if !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests)) {

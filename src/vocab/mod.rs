@@ -9,6 +9,7 @@ pub mod event;
 pub mod facts;
 pub mod host;
 pub mod ids;
+pub mod mirror;
 pub mod outcome;
 pub mod recipe;
 pub mod secret;
@@ -21,6 +22,7 @@ pub use event::{CancelStage, Event, EventKind, HostReport, HostSummary, Level, P
 pub use facts::Facts;
 pub use host::{Host, Route};
 pub use ids::{HostName, InvalidName, RunId, WorkerId};
+pub use mirror::{InvalidMirror, Mirror};
 pub use outcome::{ExitCode, Outcome, Reason};
 pub use recipe::{Accelerator, Needs, RecipeMeta, WorkerMeta};
 pub use secret::Secret;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::WorkerId;
+use super::{Mirror, WorkerId};
 
 /// What a worker computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +63,10 @@ pub struct WorkerMeta {
     pub verify: Vec<String>,
     /// Extra environment of the build.
     pub features: Vec<String>,
+    /// Other places of its sources.
+    pub mirrors: Vec<Mirror>,
+    /// Its git sources come with their submodules.
+    pub submodules: bool,
 }
 
 /// A recipe as found: its entry, its text and what identifies it.

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use rbee::{
-    build::{BuildError, Built, Pin, Staged, stage},
+    build::{BuildError, Built, Fetched, Pin, Staged, stage},
     catalog::Catalog,
     recipe::{Environment, Evaluated},
     scope::{Cancel, Scope, events},
@@ -25,6 +25,7 @@ pub struct Bench {
 pub struct Ended {
     pub result: Result<Built, BuildError>,
     pub pins: Vec<Pin>,
+    pub unverified: Vec<String>,
     pub printed: String,
 }
 
@@ -98,15 +99,15 @@ impl Bench {
         let scope = scope();
         let staged = self.staged(&scope, recipe).await;
         let mut output = Captured::default();
-        let mut pins = Vec::new();
+        let (mut pins, mut unverified) = (Vec::new(), Vec::new());
         let result = async {
-            pins = staged.fetch(&scope, &mut output).await?;
+            Fetched { pins, unverified } = staged.fetch(&scope, &mut output).await?;
             staged.build(&scope, &mut output).await?;
             staged.package(&scope, &mut output).await
         }
         .await;
         let printed = output.text() + &String::from_utf8_lossy(&output.stderr);
-        Ended { result, pins, printed }
+        Ended { result, pins, unverified, printed }
     }
 
     /// Runs all phases; the trees of the packages are in `pkg/` of the work folder then. Also what was printed.

