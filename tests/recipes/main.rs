@@ -6,6 +6,8 @@ mod bench;
 mod downloads;
 mod echo;
 mod hostile;
+#[path = "../support/http.rs"]
+mod http;
 mod makepkg;
 mod oracle;
 mod phases;
