@@ -201,7 +201,7 @@ async fn carry_out(
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
-        gathering: Gathering::new(settings.cache_dir.join("scratch").join(id.as_str())),
+        gathering: Gathering::new(&settings.cache_dir.join("scratch"), &id),
         sudo,
         who: format!("{}@{}", settings.user, machine()),
         settings,

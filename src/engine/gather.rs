@@ -6,7 +6,11 @@
 //! folder like any upload, is compared by its sha256 there and unpacked; where that was done, the driver asks no network
 //! and still compares every checksum. It is scratch here and there.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio::sync::Mutex;
 
@@ -17,7 +21,7 @@ use crate::{
     scope::Scope,
     target::{Closed, Target, local::local, supervisor::Supervision},
     transfer::{self, FileSource},
-    vocab::{BuildKey, Digest, HostName, Level, Limits, Phase, RecipeMeta, text::human_bytes},
+    vocab::{BuildKey, Digest, HostName, Level, Limits, Phase, RecipeMeta, RunId, text::human_bytes},
 };
 
 /// Where sources are fetched.
@@ -54,8 +58,8 @@ impl Sources<'_> {
 #[derive(Default)]
 pub struct Gathering {
     state: Mutex<State>,
-    /// A folder of this run's own; what is in it is registered as scratch one by one.
-    dir: PathBuf,
+    /// How this run's folders begin; each is registered as scratch.
+    prefix: String,
 }
 
 #[derive(Default)]
@@ -73,8 +77,10 @@ struct Archive {
 }
 
 impl Gathering {
-    pub fn new(dir: PathBuf) -> Self {
-        Self { dir, ..Self::default() }
+    /// `scratch` is the folder for what a run needs; its path must be UTF-8 when something is gathered.
+    pub fn new(scratch: &Path, run: &RunId) -> Self {
+        let prefix = scratch.to_str().map(|scratch| format!("{scratch}/{run}.sources"));
+        Self { prefix: prefix.unwrap_or_default(), ..Self::default() }
     }
 
     /// Fetches here what the recipe wants on a host with this environment, and gives it to the build there.
@@ -112,7 +118,8 @@ impl Gathering {
         limits: &Limits,
     ) -> Result<Archive, Failure> {
         // The host's architecture and variables decide what its sources are; its tools are not those of this machine.
-        let environment = Environment { jobs: 1, path: Vec::new(), check: false, ..environment.clone() };
+        let mut environment = Environment { jobs: 1, path: Vec::new(), check: false, ..environment.clone() };
+        environment.variables.retain(|name, _| !is_of_its_machine(name));
         let class = environment.script().map_err(BuildError::from)?;
         let key = build_key(recipe, &class, &environment.features);
         let mut state = scope.race(self.state.lock()).await?;
@@ -121,8 +128,10 @@ impl Gathering {
         }
         let supervision = Supervision { grace: limits.grace, lease: limits.lease, ..Supervision::default() };
         let target = state.target.get_or_insert_with(|| Arc::new(local(supervision))).clone();
-        let work = self.dir.join(format!("sources-{}", &key.to_string()[..16]));
-        let work = work.to_str().ok_or_else(|| Failure::new("the cache folder's path is not UTF-8"))?.to_owned();
+        if self.prefix.is_empty() {
+            return Err(Failure::new("the cache folder's path is not UTF-8"));
+        }
+        let work = format!("{}.{}", self.prefix, &key.to_string()[..16]);
         let here = scope.for_host(&HostName::local()).in_phase(Phase::Fetch);
         let result = gather(&here, &*target, recipe, &environment, &work, watch, limits).await;
         // A cancel says nothing about the sources.
@@ -140,6 +149,12 @@ impl Gathering {
             Closed::Unconfirmed(what) => Some(format!("cleanup unconfirmed: {what}")),
         }
     }
+}
+
+/// Whether a variable of a host would mean something else, or nothing, here.
+fn is_of_its_machine(name: &str) -> bool {
+    let places = ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "GIT_SSH_COMMAND"];
+    places.contains(&name) || name.starts_with("XDG_") || name.to_ascii_lowercase().ends_with("_proxy")
 }
 
 async fn gather(

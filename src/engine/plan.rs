@@ -75,13 +75,7 @@ impl WorkerPlan {
                 let at = self.old.as_ref().map_or(self.dir.bin.as_str(), |old| old.path.as_str());
                 format!("{what} is there ({at})")
             }
-            Action::BuildOnHost(_) => {
-                let from = match self.fetch {
-                    FetchPlace::Host => "",
-                    FetchPlace::Controller => " from sources fetched here",
-                };
-                format!("build {what} on the host{from}, install to {}", self.dir.words())
-            }
+            Action::BuildOnHost(_) => format!("build {what} on the host, install to {}", self.dir.words()),
             Action::BuildHere(_) => format!("build {what} here, install to {}", self.dir.words()),
             Action::Send(binary) => {
                 format!(
@@ -272,11 +266,14 @@ fn plan_recipe(
     let worker = &recipe.worker;
     let key = build_key(&recipe, &class_of(worker.accelerator, facts), &worker.features);
     let old = present(facts, &worker.id, dir);
-    let plan = |action, why, verdicts| WorkerPlan {
+    let plan = |action, why: String, verdicts| WorkerPlan {
         worker: worker.id.clone(),
         version: recipe.version.clone(),
         origin: recipe.origin.clone(),
-        why,
+        why: match (&action, request.fetch) {
+            (Action::BuildOnHost(_), FetchPlace::Controller) => format!("{why}; its sources are fetched here"),
+            _ => why,
+        },
         key: Some(key),
         dir: dir.clone(),
         action,

@@ -4,7 +4,7 @@
 #
 #   CACHE/rbee/sources/KEY/NAME            a checked download; NAME.part while it grows
 #   CACHE/rbee/git/KEY/mirror.git          what was fetched of one repository
-#   CACHE/rbee/{sources,git}/KEY/lock      held (flock) by the one who changes what lies beside it
+#   CACHE/rbee/{sources,git}/KEY/.held     held (flock) by the one who changes what lies beside it
 #
 # KEY stands for one URL. A lock ends with the last process that has it open, so a build that was killed blocks nobody,
 # and one whose curl still runs does. A build never reads in the cache: it has links or copies of its own in WORK, which
@@ -69,7 +69,7 @@ _rbee_lock() {
   if [ -d "$_rbee_work/given" ] || [ -z "$_rbee_locker" ]; then
     return 0
   fi
-  exec 9>>"$_rbee_place/lock" || _rbee_fail "cannot write to $_rbee_place"
+  exec 9>>"$_rbee_place/.held" || _rbee_fail "cannot write to $_rbee_place"
   until _rbee_try_lock; do
     # Said again and again, or it would pass for a build that stands still.
     if ((waited % 30 == 0)); then

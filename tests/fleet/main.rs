@@ -4,6 +4,9 @@
 
 mod cancel;
 mod faults;
+mod fetch;
+#[path = "../support/http.rs"]
+mod http;
 mod install;
 mod loss;
 mod scale;

@@ -79,7 +79,8 @@ async fn a_part_that_does_not_fit_is_thrown_away_and_fetched_anew() {
 
 /// Files of the cache that have something in them.
 fn cached(bench: &Bench) -> Vec<String> {
-    let found = Process::new("find").arg(bench.root.path().join("the cache")).args(["-type", "f", "-size", "+0"]).output();
+    let found =
+        Process::new("find").arg(bench.root.path().join("the cache")).args(["-type", "f", "-size", "+0"]).output();
     String::from_utf8(found.unwrap().stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
@@ -93,7 +94,11 @@ async fn whatever_a_server_does_becomes_a_sentence() {
         ("gone", vec![Manner::Status(410)], ": the server answers 410"),
         ("a page with status 200", vec![Manner::Page], "; what came is a web page"),
         ("a redirect without end", vec![Manner::To("/again".into())], ": the server redirects without end"),
-        ("a redirect to a file of ours", vec![Manner::To("file:///etc/passwd".into())], ": it leads to a protocol that is not allowed there"),
+        (
+            "a redirect to a file of ours",
+            vec![Manner::To("file:///etc/passwd".into())],
+            ": it leads to a protocol that is not allowed there",
+        ),
         ("a redirect to nowhere", vec![Manner::To("http://127.0.0.1:1/".into())], ": its server cannot be reached"),
         ("too much is announced", vec![Manner::Length(10)], ": the server closed the connection before the end"),
         ("too little is announced", vec![Manner::Length(-10)], "does not match: want"),
@@ -105,7 +110,8 @@ async fn whatever_a_server_does_becomes_a_sentence() {
     for (what, manners, said) in cases {
         for sum in [sha256(&content()), "SKIP".to_owned()] {
             // What is served whole and well is as good as it says, where nothing says more.
-            let taken = sum == "SKIP" && ["other bytes", "a page with status 200", "too little is announced"].contains(&what);
+            let taken =
+                sum == "SKIP" && ["other bytes", "a page with status 200", "too little is announced"].contains(&what);
             let server = serve(content(), &manners);
             let mut bench = Bench::new(&pkgbuild(&format!("source=('{}')\nsha256sums=({sum})", server.url)));
             bench.environment.extract_limit = 4_000_000;
@@ -167,7 +173,10 @@ async fn a_part_is_only_a_beginning() {
         assert_eq!(server.requests(), requests, "{what}: {}", ended.printed);
         let range = server.ranges().last().cloned().flatten();
         assert_eq!(range.as_deref(), last, "{what}: {}", ended.printed);
-        assert!(fs::read(folder.join("file.bin")).unwrap() == content && !folder.join("file.bin.part").exists(), "{what}");
+        assert!(
+            fs::read(folder.join("file.bin")).unwrap() == content && !folder.join("file.bin.part").exists(),
+            "{what}"
+        );
     }
 }
 
@@ -236,9 +245,9 @@ async fn a_lock_of_one_who_was_killed_holds_up_nobody() {
         let folder = bench.root.path().join("the cache/rbee/sources").join(key);
         fs::create_dir_all(&folder).unwrap();
         // Held by a process that is killed in a moment, as the driver's would be.
-        let mut holder = Process::new("flock").arg(folder.join("lock")).args(["sleep", "600"]).spawn().unwrap();
+        let mut holder = Process::new("flock").arg(folder.join(".held")).args(["sleep", "600"]).spawn().unwrap();
         let start = Instant::now();
-        while Process::new("flock").arg("-n").arg(folder.join("lock")).arg("true").status().unwrap().success() {
+        while Process::new("flock").arg("-n").arg(folder.join(".held")).arg("true").status().unwrap().success() {
             assert!(start.elapsed() < Duration::from_secs(20), "it does not take the lock");
         }
         let without: &[&str] = match tool {
@@ -314,7 +323,11 @@ async fn a_mirror_stands_in_where_a_checksum_speaks() {
     let mut bench = Bench::new(&recipe(&gone.url, &"0".repeat(64)));
     bench.environment.mirrors = mirrors;
     let ended = bench.build().await;
-    assert!(ended.error().contains("does not match") && ended.error().ends_with("(the last of 3 places)"), "{}", ended.error());
+    assert!(
+        ended.error().contains("does not match") && ended.error().ends_with("(the last of 3 places)"),
+        "{}",
+        ended.error()
+    );
     assert_eq!(cached(&bench), [] as [String; 0]);
 
     // The one that was cut begins where the other one stopped.

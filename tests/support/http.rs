@@ -113,10 +113,7 @@ fn answer(
     let start = start.filter(|_| *manner != Manner::Whole);
     let mut say = |text: &str| stream.write_all(text.as_bytes());
     let simple = |status: &str, more: &str, body: &str| {
-        format!(
-            "HTTP/1.1 {status}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        )
+        format!("HTTP/1.1 {status}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
     };
     match manner {
         Manner::Nothing => return Ok(()),
@@ -127,18 +124,15 @@ fn answer(
         _ => {}
     }
     if start.is_some_and(|start| start >= content.len()) {
-        return say(&simple(
-            "416 Range Not Satisfiable",
-            &format!("Content-Range: bytes */{}\r\n", content.len()),
-            "",
-        ));
+        return say(&simple("416 Range Not Satisfiable", &format!("Content-Range: bytes */{}\r\n", content.len()), ""));
     }
     let mut body = content[start.unwrap_or(0)..].to_vec();
     let announced = match manner {
         Manner::Length(more) => body.len().saturating_add_signed(isize::try_from(*more).unwrap()),
         _ => body.len(),
     };
-    let length = if matches!(manner, Manner::Endless(_)) { String::new() } else { format!("Content-Length: {announced}\r\n") };
+    let length =
+        if matches!(manner, Manner::Endless(_)) { String::new() } else { format!("Content-Length: {announced}\r\n") };
     match start {
         Some(start) => say(&format!(
             "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{}/{}\r\n{length}Connection: close\r\n\r\n",
