@@ -22,12 +22,13 @@ mod sudo;
 mod sudo_password;
 pub mod trust;
 mod undo;
+pub mod version;
 mod watch;
 
 pub use dispatch::{Conclusion, Run, dispatch};
 pub use failure::Failure;
-pub use fleet::{Fleet, SshFleet};
+pub use fleet::{Fleet, LocalFleet, SshFleet};
 pub use gather::FetchPlace;
-pub use query::{Finding, InstalledState, WorkerStatus};
+pub use query::{Finding, Held, InstalledState, WorkerStatus};
 pub use request::{Binary, BuildPlace, InstallRequest, Request};
 pub use sudo_password::SudoPassword;

@@ -17,3 +17,4 @@ mod stage;
 mod support;
 mod trust;
 mod usage;
+mod worker;
