@@ -9,6 +9,7 @@
 //! Which variant of a family a host gets ([`choose`]) is a pure function of entries and facts.
 
 mod choose;
+mod depends;
 mod entry;
 mod error;
 mod folder;

@@ -11,6 +11,7 @@ use include_dir::{Dir, include_dir};
 use super::{
     CatalogError,
     choose::{self, Pick},
+    depends::depends,
     entry::{self, parse_entry},
     error::nearest,
     folder::{read_folder, read_text},
@@ -174,7 +175,8 @@ impl Slot {
             Place::BuiltIn(folder) => built_in_files(folder),
             Place::Folder(path) => read_folder(path)?,
         };
-        let Listed { worker, version, origin, .. } = self.listed.clone();
+        let Listed { mut worker, version, origin, .. } = self.listed.clone();
+        worker.needs.packages = depends(&files, &worker.id);
         Ok(RecipeMeta { worker, version, origin, files })
     }
 }

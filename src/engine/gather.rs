@@ -169,8 +169,8 @@ async fn gather(
     let short = scope.within("staging the recipe", limits.short * 4);
     make::work_folder(&short, target, work).await?;
     let staged = build::stage(&short, target, recipe, environment, work).await?;
-    make::under_watch(scope, target, watch.in_work("fetch", work), Sources::Here, async |scope, out| {
-        staged.gather(scope, out).await
+    make::under_watch(scope, target, watch.in_work("fetch", work), None, async |scope, out| {
+        staged.gather(scope, out).await.map_err(|error| Sources::Here.failure(error))
     })
     .await?;
     let path = PathBuf::from(staged.archive());

@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     gather::Sources,
+    pace::{self, BuildProgress},
     phase::phase,
     plan::WorkerPlan,
     watch::{Watch, watch},
 };
 use crate::{
-    build::{self, BuildError, Built},
+    build::{self, Built},
     recipe::Environment,
     scope::Scope,
     target::{Captured, Command, Target, output::EventLines},
@@ -42,6 +43,7 @@ pub async fn build_in(
     let mut environment = Environment::of(facts, env, &recipe.worker.features);
     environment.mirrors = mirrors.iter().chain(&recipe.worker.mirrors).cloned().collect();
     environment.submodules = recipe.worker.submodules;
+    pace::ask_cargo(&mut environment);
     let started = Instant::now();
     let left = |started: Instant| Some(plan.limit.saturating_sub(started.elapsed()));
     let limited = Limited { worker: plan.worker.as_str(), started, limit: plan.limit, idle_limit: limits.idle };
@@ -54,8 +56,8 @@ pub async fn build_in(
         if let Sources::Sent(gathering) = sources {
             gathering.give(&scope, target, &staged, recipe, &environment, limited, limits).await?;
         }
-        let fetched = under_watch(&scope, target, limited.in_work("fetch", work), sources, async |scope, out| {
-            staged.fetch(scope, out).await
+        let fetched = under_watch(&scope, target, limited.in_work("fetch", work), None, async |scope, out| {
+            staged.fetch(scope, out).await.map_err(|error| sources.failure(error))
         })
         .await?;
         if !fetched.unverified.is_empty() {
@@ -70,10 +72,14 @@ pub async fn build_in(
         let scope = scope.in_phase(Phase::Build);
         let staged = &staged;
         async move {
-            under_watch(&scope, target, limited.in_work("build", work), sources, async |s, out| {
+            let progress = Some(BuildProgress::begin(&scope, facts, &plan.worker));
+            let begun = Instant::now();
+            under_watch(&scope, target, limited.in_work("build", work), progress, async |s, out| {
                 staged.build(s, out).await
             })
-            .await
+            .await?;
+            pace::remember(&scope, target, facts, work, &plan.worker, begun.elapsed()).await;
+            Ok(())
         }
     })
     .await?;
@@ -81,7 +87,7 @@ pub async fn build_in(
         let scope = scope.in_phase(Phase::Package);
         let staged = &staged;
         async move {
-            under_watch(&scope, target, limited.in_work("packaging", work), sources, async |s, out| {
+            under_watch(&scope, target, limited.in_work("packaging", work), None, async |s, out| {
                 staged.package(s, out).await
             })
             .await
@@ -125,15 +131,18 @@ impl Limited<'_> {
 }
 
 /// Runs a step of a build with its output told live and its watch beside it.
-pub(super) async fn under_watch<T>(
+pub(super) async fn under_watch<T, E: Into<Failure>>(
     scope: &Scope,
     target: &dyn Target,
     limit: Watch<'_>,
-    sources: Sources<'_>,
-    step: impl AsyncFnOnce(&Scope, &mut EventLines) -> Result<T, BuildError>,
+    progress: Option<BuildProgress>,
+    step: impl AsyncFnOnce(&Scope, &mut EventLines) -> Result<T, E>,
 ) -> Result<T, Failure> {
     let (watched, alarm) = scope.with_alarm();
     let mut output = EventLines::new(&watched);
+    if let Some(progress) = progress {
+        output = output.observed_by(progress);
+    }
     let activity = output.activity();
     let done = CancellationToken::new();
     let stepping = async {
@@ -143,5 +152,5 @@ pub(super) async fn under_watch<T>(
     };
     let (result, ()) = tokio::join!(stepping, watch(scope, target, activity, &alarm, &limit, &done));
     output.finish().await;
-    result.map_err(|error| sources.failure(error))
+    result.map_err(Into::into)
 }

@@ -9,6 +9,7 @@ mod fetch;
 mod http;
 mod install;
 mod loss;
+mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]
 mod sshd;

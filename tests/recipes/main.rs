@@ -11,6 +11,7 @@ mod http;
 mod makepkg;
 mod oracle;
 mod phases;
+mod repositories;
 #[path = "../support/plain_target.rs"]
 mod plain_target;
 mod sources;
