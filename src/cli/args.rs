@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::args_worker::WorkerCommand;
+use super::{args_sources::SourceFlags, args_worker::WorkerCommand};
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -186,6 +186,8 @@ pub struct InstallFlags {
     /// Where to build
     #[arg(long, value_enum, default_value = "auto", env = "RBEE_BUILD")]
     pub build: BuildWhere,
+    #[command(flatten)]
+    pub sources: SourceFlags,
     /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,

@@ -93,6 +93,8 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
     Ok(InstallRequest {
         worker,
         build: flags.build.into(),
+        fetch: flags.sources.fetch.into(),
+        mirrors: flags.sources.mirror.clone(),
         binaries,
         system: flags.system,
         fix_path: flags.fix_path,

@@ -22,8 +22,8 @@ use super::{
 use crate::{
     catalog::Catalog,
     engine::{
-        Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, local_build::LocalBuilds,
-        request::Wanted,
+        Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, gather::Gathering,
+        local_build::LocalBuilds, request::Wanted,
     },
     inventory::Intent,
     report::{self, Lines},
@@ -191,6 +191,7 @@ pub async fn carry_out(
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
+        gathering: Gathering::new(&settings.cache_dir.join("scratch"), &id),
         sudo,
         who: format!("{}@{}", settings.user, machine()),
         settings,

@@ -4,9 +4,10 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::gather::FetchPlace;
 use crate::{
     preflight::binary::Program,
-    vocab::{Digest, RecipeMeta, WorkerId},
+    vocab::{Digest, Mirror, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -50,6 +51,14 @@ impl Request {
         }
     }
 
+    /// Other places of sources.
+    pub fn mirrors(&self) -> &[Mirror] {
+        match self {
+            Self::Install(request) => &request.mirrors,
+            _ => &[],
+        }
+    }
+
     /// As in `rbee fleet VERB`.
     pub const fn verb(&self) -> &'static str {
         match self {
@@ -73,6 +82,9 @@ impl Request {
 pub struct InstallRequest {
     pub worker: Option<Wanted>,
     pub build: BuildPlace,
+    pub fetch: FetchPlace,
+    /// Other places of sources, before those that a worker's entry names.
+    pub mirrors: Vec<Mirror>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
     /// The system's folder and no other.
