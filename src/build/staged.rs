@@ -5,12 +5,13 @@ use bytes::Bytes;
 use super::{
     BuildError, Built,
     program::{Packages, measure_script, only_program, parse_measure},
+    tree::{BuiltTree, tree},
 };
 use crate::{
     recipe::{DRIVER, Environment, Evaluated, PhaseResult, RecipePhase, parse_result, path_line, result_script},
     scope::Scope,
     target::{Captured, Command, Output, Source, Target, TargetError},
-    vocab::{Phase, RecipeMeta, text::sh_quote},
+    vocab::{Phase, RecipeMeta, WorkerId, text::sh_quote},
 };
 
 /// Bytes that one chunk of an upload has.
@@ -34,7 +35,8 @@ pub struct Staged<'t> {
     target: &'t dyn Target,
     work: String,
     path: Vec<String>,
-    worker: String,
+    worker: WorkerId,
+    entry: Option<String>,
 }
 
 /// Puts a recipe into `work`, an existing folder (absolute, 0700, the caller's scratch) with nothing in it.
@@ -49,8 +51,13 @@ pub async fn stage<'t>(
     work: &str,
 ) -> Result<Staged<'t>, BuildError> {
     let archive = pack(recipe, &environment.script()?).map_err(|error| TargetError::Local(error.to_string()))?;
-    let staged =
-        Staged { target, work: work.to_owned(), path: environment.path.clone(), worker: recipe.worker.id.to_string() };
+    let staged = Staged {
+        target,
+        work: work.to_owned(),
+        path: environment.path.clone(),
+        worker: recipe.worker.id.clone(),
+        entry: recipe.worker.entry.clone(),
+    };
     // Asked first: without them the upload would be for nothing.
     staged
         .own(
@@ -107,13 +114,22 @@ impl Staged<'_> {
         Packages::read(&records)
     }
 
-    /// Runs the packages' functions, finds the one program they installed, and measures it.
+    /// Runs the packages' functions, finds the program or the tree that they installed, and measures it.
     ///
     /// # Errors
-    /// [`BuildError::Failed`] when there is none, or more than one.
+    /// [`BuildError::Failed`] when there is none, or more than one without a common tree.
     pub async fn package(&self, scope: &Scope, output: &mut dyn Output) -> Result<Built, BuildError> {
         let packages = self.package_trees(scope, output).await?;
-        let (version, file) = only_program(&packages, &self.worker)?;
+        if let Some(name) = packages.of(self.worker.as_str()) {
+            let version = packages.usable_version()?;
+            let folder = format!("{}/pkg/{name}", self.work);
+            let found = tree(scope, self.target, &folder, &self.worker, self.entry.as_deref()).await?;
+            if let Some(BuiltTree { root, entry, digest, size }) = found {
+                let program = entry.trim_start_matches("bin/").to_owned();
+                return Ok(Built { program, path: root, entry: Some(entry), size, digest, version });
+            }
+        }
+        let (version, file) = only_program(&packages, self.worker.as_str())?;
         let program = file.rsplit('/').next().unwrap_or(&file).to_owned();
         let path = format!("{}/pkg/{file}", self.work);
         let mut said = Captured::default();
@@ -127,7 +143,7 @@ impl Staged<'_> {
             };
             BuildError::failed(Phase::Package, text.trim_end())
         })?;
-        Ok(Built { program, path, size, digest, version })
+        Ok(Built { program, path, entry: None, size, digest, version })
     }
 
     /// Runs the driver for one phase and reads what it left.

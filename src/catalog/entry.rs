@@ -10,7 +10,7 @@ use toml::{
 use super::{CatalogError, error::nearest};
 use crate::vocab::{Accelerator, Needs, WorkerId, WorkerMeta};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "id",
     "family",
     "name",
@@ -21,6 +21,7 @@ const KEYS: [&str; 12] = [
     "license",
     "limit",
     "verify",
+    "entry",
     "features",
     "needs",
 ];
@@ -104,6 +105,7 @@ pub fn parse_entry(
         needs,
         limit: table.parsed("limit", duration_of, "a time like \"90s\", \"20m\" or \"1h\"")?,
         verify: table.list("verify")?.unwrap_or_else(|| vec!["--version".to_owned()]),
+        entry: table.text("entry")?,
         features: table.list("features")?.unwrap_or_default(),
         id,
     })

@@ -1,6 +1,6 @@
 //! The phases that change a host.
 
-use std::{collections::HashMap, path::Path, time::SystemTime};
+use std::{collections::HashMap, path::Path, sync::Arc, time::SystemTime};
 
 use super::{
     Failure, Finding, Run,
@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     build::Built,
-    install::{self, Hands, Layout, Places, Proof},
+    install::{self, Hands, Layout, Part, Places, Proof, tree},
     preflight::install_dir::choose,
     scope::Scope,
     target::{Captured, Command, Target},
-    transfer::{self, FileSource},
-    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, text::human_bytes},
+    transfer::{self, FileSource, tree::Tree},
+    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, WorkerId, text::human_bytes},
 };
 
 /// Brings the host's workers to what is asked.
@@ -107,9 +107,8 @@ async fn decide(
     let limits = &run.settings.limits;
     let scope = scope.in_phase(Phase::Preflight);
     // A program that replaces none is read while it is sent.
-    let hangs = |worker: &crate::vocab::WorkerId| {
-        request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker)
-    };
+    let hangs =
+        |worker: &WorkerId| request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker);
     for binary in request.binaries.iter().filter(|binary| hangs(&binary.worker)) {
         let read = scope.race(binary.digest.wait()).await?;
         read.map_err(|error| Failure::new(error).because(Some(Reason::Transfer)).in_phase(Phase::Preflight))?;
@@ -129,18 +128,18 @@ async fn decide(
             }
             Err(no) => return Err(Failure::refused(no.text, no.hint)),
         };
-        let unchanged = plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref());
-        let paths: Vec<&str> = unchanged.map(|old| old.path.as_str()).collect();
+        let unchanged: Vec<&Manifest> =
+            plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref()).collect();
         let limited = scope.within("sha256 of installed programs", limits.short * 4);
-        let found = install::digests(&limited, target, &paths)
+        let found = install::found(&limited, target, &unchanged)
             .await
             .map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
-        let same = paths.iter().zip(&found).all(|(path, found)| digests.get(*path) == Some(found));
+        let same = unchanged.iter().zip(&found).all(|(old, found)| digests.get(&old.path) == Some(found));
         if same {
             return Ok(plans);
         }
         // A changed file is planned differently, and is not asked for again.
-        let found: Vec<_> = paths.iter().map(ToString::to_string).zip(found).collect();
+        let found: Vec<_> = unchanged.iter().map(|old| old.path.clone()).zip(found).collect();
         digests.extend(found);
     }
 }
@@ -168,12 +167,17 @@ async fn bring(
         }
         Action::BuildHere(recipe) => {
             let built = run.local_builds.get(scope, plan, recipe, limits).await?;
-            (Program::from(&built), From::Here(built.path.into()))
+            (Program::from(&built), from_here(&built, &plan.worker)?)
         }
         Action::Send(binary) => {
             let name = binary.program_name.clone();
-            let program = Program { name, version: None, size: binary.size, digest: binary.digest.clone() };
-            (program, From::Here(binary.path.clone()))
+            let entry = binary.tree.as_ref().map(|tree| tree.entry.clone());
+            let program = Program { name, entry, version: None, size: binary.size, digest: binary.digest.clone() };
+            let from = match &binary.tree {
+                Some(tree) => From::Tree(tree.clone()),
+                None => From::Here(binary.path.clone()),
+            };
+            (program, from)
         }
         Action::Unchanged => return Ok(Done::unchanged(plan.words())),
     };
@@ -181,29 +185,45 @@ async fn bring(
     let path = format!("{}/{}", layout.bin, program.name);
     let part = layout.part(&path, &id);
 
-    let found = phase(scope, Phase::Transfer, None, |scope| {
-        let (layout, part, from, path, name) = (&layout, &part, &from, &path, &program.name);
+    let (part, found) = phase(scope, Phase::Transfer, None, |scope| {
+        let (layout, part, from, path, name, id) = (&layout, &part, &from, &path, &program.name, id.as_str());
         async move {
             let limited = scope.within("prepare", limits.short);
             install::prepare(&limited, target, layout, hands, &plan.worker, name).await?;
             let bring = async {
-                match from {
-                    From::Host(built) => {
-                        let scope = scope.within("copying the program", limits.short * 4);
-                        transfer::copy(&scope, target, built, part, digest(program).await?).await?;
-                    }
+                let from_tree = match from {
+                    From::Host(built) => tree::From::Host(built),
+                    From::Tree(tree) => tree::From::Here(tree),
                     From::Here(file) => {
                         let mut source = open(file)?;
                         transfer::upload(&scope, target, part, &mut source, digest(program)).await?;
+                        return Ok::<_, Failure>(Part::file(part));
                     }
-                }
-                Ok::<_, Failure>(())
+                };
+                let digest = digest(program).await?;
+                Ok(match (&program.entry, from_tree) {
+                    (Some(entry), from) => {
+                        let wanted = tree::Wanted { worker: &plan.worker, run: id, entry, digest };
+                        tree::receive(&scope, target, layout, part, wanted, from).await?
+                    }
+                    (None, tree::From::Host(built)) => {
+                        let scope = scope.within("copying the program", limits.short * 4);
+                        transfer::copy(&scope, target, built, part, digest).await?;
+                        Part::file(part)
+                    }
+                    (None, tree::From::Here(_)) => return Err(Failure::new("a tree without an entry point")),
+                })
             };
             // What is there now is looked at meanwhile.
-            let look = async { Ok::<_, Failure>(install::digests(&scope, target, &[path]).await?) };
+            let look = async {
+                let found = match plan.old.as_ref().filter(|old| old.path == *path) {
+                    Some(old) => install::found(&scope, target, &[old]).await,
+                    None => install::digests(&scope, target, &[path]).await,
+                };
+                Ok::<_, Failure>(found?)
+            };
             let (brought, found) = tokio::join!(bring, look);
-            brought?;
-            Ok(found?.into_iter().next().flatten())
+            Ok((brought?, found?.into_iter().next().flatten()))
         }
     })
     .await?;
@@ -215,7 +235,7 @@ async fn bring(
     };
     let said = phase(scope, Phase::Verify, short, |scope| {
         let (part, name, arguments) = (&part, &program.name, &arguments);
-        async move { Ok(install::prove(&scope, target, part, name, arguments, proof).await?) }
+        async move { Ok(install::prove(&scope, target, &part.path, name, arguments, proof).await?) }
     })
     .await?;
 
@@ -227,6 +247,7 @@ async fn bring(
         digest,
         size: program.size,
         path,
+        entry: program.entry.clone(),
         origin: plan.origin.clone(),
         run: id,
         installed_at: now(),
@@ -267,10 +288,22 @@ pub(super) fn layout(facts: &Facts, bin: &str, data: &str, hands: &Hands, part: 
 enum From {
     Host(String),
     Here(std::path::PathBuf),
+    Tree(Arc<Tree>),
+}
+
+/// What was built here: a file, or a folder.
+fn from_here(built: &Built, worker: &WorkerId) -> Result<From, Failure> {
+    let Some(entry) = &built.entry else { return Ok(From::Here(built.path.clone().into())) };
+    let tree = Tree::open(Path::new(&built.path), Some(entry), worker).map_err(|error| {
+        Failure::new(format!("cannot send {}: {error}", built.path)).because(Some(Reason::Transfer))
+    })?;
+    Ok(From::Tree(Arc::new(tree)))
 }
 
 struct Program {
     name: String,
+    /// Of one of several files.
+    entry: Option<String>,
     version: Option<String>,
     size: u64,
     digest: Pending,
@@ -285,6 +318,7 @@ impl std::convert::From<&Built> for Program {
     fn from(built: &Built) -> Self {
         Self {
             name: built.program.clone(),
+            entry: built.entry.clone(),
             version: Some(built.version.clone()),
             size: built.size,
             digest: Pending::known(built.digest),
@@ -316,6 +350,7 @@ fn replaced(scope: &Scope, plan: &WorkerPlan, new: &Manifest, found: Option<Dige
                 digest,
                 key: crate::vocab::BuildKey(digest),
                 previous,
+                entry: None,
                 ..new.clone()
             })
         }

@@ -98,8 +98,7 @@ pub async fn ping(scope: &Scope, target: &dyn Target, started: Instant) -> Resul
 
 /// Compares what is installed with what was.
 pub async fn status(scope: &Scope, target: &dyn Target, facts: &Facts) -> Result<Finding, Failure> {
-    let paths: Vec<&str> = facts.installed.iter().map(|m| m.path.as_str()).collect();
-    let found = install::digests(scope, target, &paths).await?;
+    let found = install::found(scope, target, &facts.installed.iter().collect::<Vec<_>>()).await?;
     let workers = facts.installed.iter().zip(found).map(|(manifest, found)| WorkerStatus {
         manifest: manifest.clone(),
         state: match found {

@@ -5,6 +5,7 @@
 
 mod digest;
 mod source;
+pub mod tree;
 
 pub use digest::{digest_of, digest_script, file_digest, parse_digest};
 pub use source::FileSource;

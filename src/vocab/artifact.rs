@@ -79,6 +79,8 @@ pub struct Manifest {
     pub size: u64,
     /// Absolute path of the program.
     pub path: String,
+    /// Of a program of several files, its entry point ("bin/NAME") in the tree that `digest` is of; `path` is a link to it.
+    pub entry: Option<String>,
     /// Catalog or folder that the recipe came from, or "binary".
     pub origin: String,
     /// Run that installed it.

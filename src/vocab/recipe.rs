@@ -61,6 +61,8 @@ pub struct WorkerMeta {
     pub limit: Option<Duration>,
     /// Arguments of the one run that proves an installed program; `--version` when the entry says nothing.
     pub verify: Vec<String>,
+    /// The program in bin that a package of several is called by.
+    pub entry: Option<String>,
     /// Extra environment of the build.
     pub features: Vec<String>,
 }

@@ -26,6 +26,7 @@ fn worker(accelerator: Accelerator, tools: &[&str]) -> WorkerMeta {
         needs: Needs { disk: 8 << 30, memory: 4 << 30, tools: tools.iter().map(|t| (*t).to_owned()).collect() },
         limit: None,
         verify: vec![],
+        entry: None,
         features: vec![],
     }
 }
