@@ -4,7 +4,7 @@ use super::BuildError;
 use crate::{
     recipe::path_line,
     transfer::tree::is_program_name,
-    vocab::{Digest, Phase, text::printable},
+    vocab::{Digest, Phase, TreeMark, text::printable},
 };
 
 /// A program that was built and packaged, still in the work folder.
@@ -12,10 +12,10 @@ use crate::{
 pub struct Built {
     /// The file name it is to be installed under.
     pub program: String,
-    /// Absolute path on the target: of the program, or of the folder that has bin, lib and share.
+    /// Absolute path on the target.
     pub path: String,
-    /// Of a program of several files, its entry point in that folder ("bin/NAME"); `digest` is the tree's then.
-    pub entry: Option<String>,
+    /// Of a program of several files; the file at `path` is a tar of them then.
+    pub tree: Option<TreeMark>,
     pub size: u64,
     pub digest: Digest,
     pub version: String,

@@ -6,8 +6,10 @@
 use crate::{
     scope::Scope,
     target::{Captured, Command, Target, TargetError},
-    transfer::tree::{Item, Kind, TreeError, entry_of, lines, list_script, listed, prefix_of, tidy_script},
-    vocab::{Digest, Phase, WorkerId, text::sh_quote},
+    transfer::tree::{
+        Item, Kind, TreeError, entry_of, lines, list_script, listed, pack_script, prefix_of, tidy_script,
+    },
+    vocab::{Phase, TreeMark, WorkerId, text::sh_quote},
 };
 
 use super::BuildError;
@@ -15,17 +17,7 @@ use super::BuildError;
 /// What is below `share` for people, who do not look for it in a store.
 const TO_READ: [&str; 7] = ["doc", "licenses", "man", "info", "bash-completion", "zsh", "fish"];
 
-/// The tree that a package is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuiltTree {
-    /// The folder that has bin, lib and share.
-    pub root: String,
-    pub entry: String,
-    pub digest: Digest,
-    pub size: u64,
-}
-
-/// Looks at the package in `folder`; `None` when it is no more than one program.
+/// Looks at the package in `folder`, and packs it into `archive`; `None` when it is no more than one program.
 ///
 /// # Errors
 /// [`BuildError::Failed`] naming what may not be there.
@@ -33,9 +25,10 @@ pub async fn tree(
     scope: &Scope,
     target: &dyn Target,
     folder: &str,
+    archive: &str,
     worker: &WorkerId,
     entry: Option<&str>,
-) -> Result<Option<BuiltTree>, BuildError> {
+) -> Result<Option<TreeMark>, BuildError> {
     let wrong = |error: TreeError| {
         let text = format!("package() made more than one program, and {error}");
         match error.hint() {
@@ -63,7 +56,8 @@ pub async fn tree(
     let digest = lines(worker, &entry, listing.iter().map(|(item, hash)| (item, hash.as_ref())));
     let size = ask(scope, target, "measure the package", &size_script(root)).await?;
     let size = size.trim().parse().map_err(|_| wrong(TreeError::Garbled))?;
-    Ok(Some(BuiltTree { root: root.to_owned(), entry, digest, size }))
+    ask(scope, target, "pack the package", &pack_script(root, archive)).await?;
+    Ok(Some(TreeMark { entry, digest, size }))
 }
 
 /// Whether one executable is all that there is, besides what is to be read; or none, which is said elsewhere.

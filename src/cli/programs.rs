@@ -93,6 +93,6 @@ fn folder(platform: Option<String>, path: &Path, worker: Option<&str>) -> Result
             summed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
         }
     });
-    let (program_name, size, path) = (tree.program().to_owned(), tree.size, path.to_owned());
+    let (program_name, size, path) = (worker.to_string(), tree.size, path.to_owned());
     Ok(Binary { program_name, worker, path, tree: Some(tree), platform, program, size, digest })
 }

@@ -20,7 +20,7 @@ use crate::{
     scope::Scope,
     target::{Captured, Command, Target},
     transfer::{self, FileSource, tree::Tree},
-    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, WorkerId, text::human_bytes},
+    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, TreeMark, WorkerId, text::human_bytes},
 };
 
 /// Brings the host's workers to what is asked.
@@ -167,14 +167,13 @@ async fn bring(
         }
         Action::BuildHere(recipe) => {
             let built = run.local_builds.get(scope, plan, recipe, limits).await?;
-            (Program::from(&built), from_here(&built, &plan.worker)?)
+            (Program::from(&built), From::Here(built.path.into()))
         }
         Action::Send(binary) => {
             let name = binary.program_name.clone();
-            let entry = binary.tree.as_ref().map(|tree| tree.entry.clone());
-            let program = Program { name, entry, version: None, size: binary.size, digest: binary.digest.clone() };
+            let program = Program { name, tree: None, version: None, size: binary.size, digest: binary.digest.clone() };
             let from = match &binary.tree {
-                Some(tree) => From::Tree(tree.clone()),
+                Some(tree) => From::Folder(tree.clone()),
                 None => From::Here(binary.path.clone()),
             };
             (program, from)
@@ -190,29 +189,34 @@ async fn bring(
         async move {
             let limited = scope.within("prepare", limits.short);
             install::prepare(&limited, target, layout, hands, &plan.worker, name).await?;
+            let wanted = |entry, digest| tree::Wanted { worker: &plan.worker, run: id, entry, digest };
             let bring = async {
-                let from_tree = match from {
-                    From::Host(built) => tree::From::Host(built),
-                    From::Tree(tree) => tree::From::Here(tree),
-                    From::Here(file) => {
+                match (from, &program.tree) {
+                    (From::Host(built), None) => {
+                        let scope = scope.within("copying the program", limits.short * 4);
+                        transfer::copy(&scope, target, built, part, digest(program).await?).await?;
+                    }
+                    (From::Here(file), None) => {
                         let mut source = open(file)?;
                         transfer::upload(&scope, target, part, &mut source, digest(program)).await?;
-                        return Ok::<_, Failure>(Part::file(part));
                     }
-                };
-                let digest = digest(program).await?;
-                Ok(match (&program.entry, from_tree) {
-                    (Some(entry), from) => {
-                        let wanted = tree::Wanted { worker: &plan.worker, run: id, entry, digest };
-                        tree::receive(&scope, target, layout, part, wanted, from).await?
+                    (From::Host(built), Some(mark)) => {
+                        let from = tree::From::Host(built, digest(program).await?);
+                        let wanted = wanted(&mark.entry, mark.digest);
+                        return Ok(tree::receive(&scope, target, layout, part, wanted, from).await?);
                     }
-                    (None, tree::From::Host(built)) => {
-                        let scope = scope.within("copying the program", limits.short * 4);
-                        transfer::copy(&scope, target, built, part, digest).await?;
-                        Part::file(part)
+                    (From::Here(file), Some(mark)) => {
+                        let from = tree::From::File(file, digest(program).await?);
+                        let wanted = wanted(&mark.entry, mark.digest);
+                        return Ok(tree::receive(&scope, target, layout, part, wanted, from).await?);
                     }
-                    (None, tree::From::Here(_)) => return Err(Failure::new("a tree without an entry point")),
-                })
+                    (From::Folder(tree), _) => {
+                        let wanted = wanted(&tree.entry, digest(program).await?);
+                        let from = tree::From::Folder(tree);
+                        return Ok(tree::receive(&scope, target, layout, part, wanted, from).await?);
+                    }
+                }
+                Ok::<_, Failure>(Part::file(part))
             };
             // What is there now is looked at meanwhile.
             let look = async {
@@ -228,7 +232,11 @@ async fn bring(
     })
     .await?;
 
-    let digest = digest(program).await?;
+    let (digest, size, entry) = match (&program.tree, &from) {
+        (Some(mark), _) => (mark.digest, mark.size, Some(mark.entry.clone())),
+        (None, From::Folder(tree)) => (digest(program).await?, program.size, Some(tree.entry.clone())),
+        (None, _) => (digest(program).await?, program.size, None),
+    };
     let (arguments, proof) = match &plan.action {
         Action::BuildOnHost(recipe) | Action::BuildHere(recipe) => (recipe.worker.verify.clone(), Proof::Answers),
         _ => (vec!["--version".to_owned()], Proof::Starts),
@@ -245,9 +253,9 @@ async fn bring(
         version,
         key: plan.key.unwrap_or(crate::vocab::BuildKey(digest)),
         digest,
-        size: program.size,
+        size,
         path,
-        entry: program.entry.clone(),
+        entry,
         origin: plan.origin.clone(),
         run: id,
         installed_at: now(),
@@ -288,22 +296,13 @@ pub(super) fn layout(facts: &Facts, bin: &str, data: &str, hands: &Hands, part: 
 enum From {
     Host(String),
     Here(std::path::PathBuf),
-    Tree(Arc<Tree>),
-}
-
-/// What was built here: a file, or a folder.
-fn from_here(built: &Built, worker: &WorkerId) -> Result<From, Failure> {
-    let Some(entry) = &built.entry else { return Ok(From::Here(built.path.clone().into())) };
-    let tree = Tree::open(Path::new(&built.path), Some(entry), worker).map_err(|error| {
-        Failure::new(format!("cannot send {}: {error}", built.path)).because(Some(Reason::Transfer))
-    })?;
-    Ok(From::Tree(Arc::new(tree)))
+    Folder(Arc<Tree>),
 }
 
 struct Program {
     name: String,
-    /// Of one of several files.
-    entry: Option<String>,
+    /// Of one of several files in a tar.
+    tree: Option<TreeMark>,
     version: Option<String>,
     size: u64,
     digest: Pending,
@@ -318,7 +317,7 @@ impl std::convert::From<&Built> for Program {
     fn from(built: &Built) -> Self {
         Self {
             name: built.program.clone(),
-            entry: built.entry.clone(),
+            tree: built.tree.clone(),
             version: Some(built.version.clone()),
             size: built.size,
             digest: Pending::known(built.digest),

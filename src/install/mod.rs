@@ -21,7 +21,7 @@ pub use tree::{Part, found};
 use crate::{
     scope::Scope,
     target::{Captured, Command, Target, TargetError},
-    transfer::{self, TransferError, digest_script, parse_digest},
+    transfer::{self, TransferError, digest_script, parse_digest, tree::TreeError},
     vocab::{Digest, Manifest, Reason, WorkerId, text::sh_join},
     wire,
 };
@@ -33,6 +33,8 @@ pub enum InstallError {
     Target(#[from] TargetError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    #[error("cannot install it: {0}")]
+    Tree(#[from] TreeError),
     #[error("cannot write to {dir}: {words}")]
     Directory { dir: String, words: String },
     #[error("{command} ended with status {status}: {words}")]

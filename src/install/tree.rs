@@ -1,23 +1,22 @@
 //! Programs of several files: a tree in the store, and a link in the bin folder.
 //!
 //! # Theory of operation
-//! A tree arrives in a hidden folder of the store, by one tar stream or by a move within the host, and its sum is taken
-//! there. It is run once through a hidden link beside the final path, so that the first run is called as every later
+//! A tree arrives as one tar, is unpacked in a hidden folder of the store, and its sum is taken there. It is run once through a hidden link beside the final path, so that the first run is called as every later
 //! one will be: libraries that are found by `$ORIGIN/../lib` are, as the kernel names the file that the link leads to;
 //! a program that looks beside its `argv[0]` finds nothing there, and fails before anybody else calls it. Then the
 //! folder is renamed to its sum, and a link to it is renamed to the final path.
 //!
 //! A tree that the store has already, and that still has its sum, is not sent again.
 
-use std::sync::Arc;
+use std::{fs::File, path::Path, sync::Arc};
 
 use super::{InstallError, Layout};
 use crate::{
     scope::Scope,
     target::{Captured, Command, Target},
     transfer::{
-        TransferError, digest_of, parse_digest,
-        tree::{FOLDERS, Tree, TreeSource, digest_script, tree_sum},
+        self, FileSource, TransferError, digest_of, parse_digest,
+        tree::{Tree, TreeSource, check_tar, digest_script, tree_sum},
     },
     vocab::{Digest, Manifest, WorkerId, text::sh_quote},
 };
@@ -38,11 +37,13 @@ impl Part {
 }
 
 /// Where a tree comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum From<'a> {
-    /// A folder on the host, which is emptied.
-    Host(&'a str),
-    Here(&'a Arc<Tree>),
+    /// A tar on the host, with its sha256.
+    Host(&'a str, Digest),
+    /// A tar here.
+    File(&'a Path, Digest),
+    Folder(&'a Arc<Tree>),
 }
 
 /// What a tree is to be.
@@ -77,20 +78,28 @@ pub async fn receive(
         return Ok(Part::file(part));
     }
     let archive = format!("{folder}.tar");
+    // Root unpacks for itself, and from there.
     let through = layout.parts() != layout.bin;
     target.scratch(scope, &folder).await?;
-    let root_archive = match from {
-        From::Host(built) => {
-            shell(scope, target, "move the package", &moved(built, &folder)).await?;
-            if through {
-                target.scratch(scope, &archive).await?;
-                shell(scope, target, "pack", &packed(&folder, &archive)).await?;
-                Some(digest_of(scope, target, &archive).await?)
-            } else {
-                None
-            }
+    if !through {
+        shell(scope, target, "make the store", &format!("umask 022; mkdir -p -- {}", sh_quote(&layout.stores())))
+            .await?;
+    }
+    let (packed, sha256) = match from {
+        From::Host(built, sha256) if !through => (built, sha256),
+        From::Host(built, sha256) => {
+            transfer::copy(scope, target, built, &archive, sha256).await?;
+            (archive.as_str(), sha256)
         }
-        From::Here(tree) => {
+        From::File(path, sha256) => {
+            let read = |error| TransferError::Read { path: path.display().to_string(), error };
+            check_tar(File::open(path).map_err(read)?)?;
+            let mut source = FileSource::open(path).map_err(read)?;
+            let want = async { Ok::<_, TransferError>(sha256) };
+            transfer::upload(scope, target, &archive, &mut source, want).await?;
+            (archive.as_str(), sha256)
+        }
+        From::Folder(tree) => {
             let mut source = TreeSource::open(tree.clone())
                 .map_err(|error| TransferError::Read { path: tree.root.display().to_string(), error })?;
             let put = target.put(scope, &archive, &mut source).await?;
@@ -102,10 +111,10 @@ pub async fn receive(
             if got != want {
                 return Err(TransferError::Digest { path: archive, want, got }.into());
             }
-            shell(scope, target, "unpack", &unpacked(&archive, &folder, !through)).await?;
-            through.then_some(want)
+            (archive.as_str(), want)
         }
     };
+    shell(scope, target, "unpack", &unpacked(packed, &folder, packed == archive && !through)).await?;
     let got = sum(scope, target, &folder, worker, entry).await?;
     match got {
         Some(got) if got == digest => {}
@@ -113,7 +122,7 @@ pub async fn receive(
         None => return Err(TransferError::Host(format!("cannot read {folder} on the host")).into()),
     }
     link(scope, target, &folder, entry, part).await?;
-    Ok(Part { path: part.to_owned(), archive: root_archive })
+    Ok(Part { path: part.to_owned(), archive: through.then_some(sha256) })
 }
 
 /// The sum of the tree in a folder of the host; `None` when there is none.
@@ -172,25 +181,6 @@ async fn shell(scope: &Scope, target: &dyn Target, label: &str, script: &str) ->
         }
         _ => Err(TransferError::Host(format!("cannot {label} on the host: {}", said.last_words())).into()),
     }
-}
-
-fn moved(from: &str, folder: &str) -> String {
-    let (from, folder) = (sh_quote(from), sh_quote(folder));
-    let tops = FOLDERS.join(" ");
-    format!(
-        "umask 022; mkdir -p -- \"$(dirname -- {folder})\" && mkdir -- {folder} || exit\n\
-         for top in {tops}; do if [ -e {from}/$top ]; then mv -- {from}/$top {folder}/ || exit; fi; done\n"
-    )
-}
-
-fn packed(folder: &str, archive: &str) -> String {
-    let (folder, archive) = (sh_quote(folder), sh_quote(archive));
-    let tops = FOLDERS.join(" ");
-    format!(
-        "umask 077; command -v tar >/dev/null 2>&1 || exit {NO_TAR}\n\
-         cd -- {folder} || exit; set --; for top in {tops}; do [ ! -e $top ] || set -- \"$@\" $top; done\n\
-         tar -cf {archive} \"$@\"\n"
-    )
 }
 
 fn unpacked(archive: &str, folder: &str, remove: bool) -> String {
@@ -321,8 +311,6 @@ mod tests {
         };
         let layout = Layout::new("/home/it's me/.local/bin", "/home/it's me/.local/share/rbee");
         let (folder, part) = (layout.tree_part(&manifest.worker, "RUN"), layout.part(&manifest.path, "RUN"));
-        insta::assert_snapshot!("moved", moved("/home/it's me/work/pkg/srv/usr", &folder));
-        insta::assert_snapshot!("packed", packed(&folder, &format!("{folder}.tar")));
         insta::assert_snapshot!("unpacked", unpacked(&format!("{folder}.tar"), &folder, true));
         insta::assert_snapshot!("place", place(&layout, &manifest, &part, &folder));
         insta::assert_snapshot!("undo", undo(&layout, &manifest, &folder));

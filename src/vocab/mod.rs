@@ -15,7 +15,7 @@ pub mod secret;
 pub mod settings;
 pub mod text;
 
-pub use artifact::{Artifact, BuildKey, Digest, Manifest};
+pub use artifact::{Artifact, BuildKey, Digest, Manifest, TreeMark};
 pub use duration::parse_duration;
 pub use event::{CancelStage, Event, EventKind, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit};
 pub use facts::Facts;

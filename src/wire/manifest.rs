@@ -80,9 +80,9 @@ pub fn read(text: &str) -> Result<Manifest, ManifestError> {
     if !form.path.starts_with('/') || form.path.split('/').any(|part| part == "..") {
         return Err(ManifestError::Value { key: "path", why: "is not an absolute path" });
     }
-    let name = form.path.rsplit('/').next().unwrap_or_default();
-    if form.entry.as_deref().is_some_and(|entry| entry.strip_prefix("bin/") != Some(name)) {
-        return Err(ManifestError::Value { key: "entry", why: "is not the program in bin that path is named after" });
+    let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains('/');
+    if form.entry.as_deref().is_some_and(|entry| !entry.strip_prefix("bin/").is_some_and(plain)) {
+        return Err(ManifestError::Value { key: "entry", why: "is not a program in bin" });
     }
     Ok(Manifest {
         worker: WorkerId::new(&form.worker)?,
@@ -174,7 +174,7 @@ mod tests {
             Manifest { path: "bin/x".into(), ..manifest() },
             Manifest { entry: Some("lib/echo-worker".into()), ..manifest() },
             Manifest { entry: Some("bin/../echo-worker".into()), ..manifest() },
-            Manifest { entry: Some("bin/other".into()), ..manifest() },
+            Manifest { entry: Some("bin/..".into()), ..manifest() },
         ] {
             assert!(write(&bad).is_err(), "{bad:?}");
         }

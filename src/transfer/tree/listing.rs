@@ -106,6 +106,18 @@ pub fn tidy_script(folder: &str) -> String {
     )
 }
 
+/// Packs the tree in `folder` into the new file `archive`.
+pub fn pack_script(folder: &str, archive: &str) -> String {
+    let (folder, archive) = (sh_quote(folder), sh_quote(archive));
+    let tops = FOLDERS.join(" ");
+    // No extended attributes of macOS, which would be files of their own.
+    format!(
+        "umask 077; COPYFILE_DISABLE=1; export COPYFILE_DISABLE\n\
+         cd -- {folder} || exit; set --; for top in {tops}; do [ ! -e $top ] || set -- \"$@\" $top; done\n\
+         tar -cf {archive} \"$@\"\n"
+    )
+}
+
 /// Prints the lines of the tree in `folder`, for [`listed`].
 pub fn list_script(folder: &str) -> String {
     format!("{}cd -- {} && listing\n", functions(), sh_quote(folder))

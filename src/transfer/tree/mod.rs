@@ -14,11 +14,13 @@ mod listing;
 mod rules;
 mod scan;
 mod source;
+mod tar;
 
-pub use listing::{digest_script, lines, list_script, listed, tidy_script, tree_sum};
+pub use listing::{digest_script, lines, list_script, listed, pack_script, tidy_script, tree_sum};
 pub use rules::{Item, Kind, TreeError, check, entry_of, is_program_name, prefix_of};
 pub use scan::Tree;
 pub use source::TreeSource;
+pub use tar::check_tar;
 
 /// The folders that a tree may have.
 pub const FOLDERS: [&str; 3] = ["bin", "lib", "share"];

@@ -48,11 +48,6 @@ impl Tree {
         Ok(Self { root: root.to_owned(), size: sizes.iter().sum(), items, sizes, entry })
     }
 
-    /// The name that it is called by.
-    pub fn program(&self) -> &str {
-        self.entry.trim_start_matches("bin/")
-    }
-
     /// Where the entry point is.
     pub fn entry_path(&self) -> PathBuf {
         self.root.join(&self.entry)

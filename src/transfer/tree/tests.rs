@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Tree, TreeError, TreeSource, digest_script, lines, list_script, listed, listing::tree_sum, tidy_script};
+use super::{
+    Tree, TreeError, TreeSource, check_tar, digest_script, lines, list_script, listed, listing::tree_sum, pack_script,
+    tidy_script,
+};
 use crate::{
     target::Source,
     transfer::parse_digest,
@@ -111,6 +114,26 @@ fn every_change_is_seen_on_the_host() {
     });
 }
 
+#[test]
+fn what_a_host_packs_is_taken() {
+    for tool in ["tar", "busybox"] {
+        let dir = sample();
+        fs::hard_link(dir.path().join("bin/srv"), dir.path().join("bin/same")).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        let path = out.path().join("p.tar");
+        let mut script = pack_script(dir.path().to_str().unwrap(), path.to_str().unwrap());
+        if tool == "busybox" {
+            script = script.replace("\ntar ", "\nbusybox tar ");
+        }
+        let ran = run(&["/bin/sh"], &script);
+        if tool == "busybox" && !ran.status.success() {
+            continue;
+        }
+        assert!(ran.status.success(), "{ran:?}");
+        check_tar(fs::File::open(&path).unwrap()).unwrap();
+    }
+}
+
 async fn packed(tree: Tree) -> (Vec<u8>, u64) {
     let mut source = TreeSource::open(Arc::new(tree)).unwrap();
     let (mut bytes, size) = (Vec::new(), source.size());
@@ -203,4 +226,5 @@ fn what_is_no_tree_is_named() {
 fn what_is_sent_is_pinned() {
     insta::assert_snapshot!("sum", digest_script(&[tree_sum("\"$t\"", &worker(), "bin/srv")]));
     insta::assert_snapshot!("tidy", tidy_script("/home/it's me/pkg"));
+    insta::assert_snapshot!("pack", pack_script("/home/it's me/pkg/usr", "/home/it's me/package.tar"));
 }
