@@ -48,6 +48,7 @@ const KEYS: &[Key<Entry>] = &[
         },
     },
     Key { name: "verify", read: |e, at| at.list().map(|list| e.worker.verify = list) },
+    Key { name: "entry", read: |e, at| at.text().map(|text| e.worker.entry = Some(text)) },
     Key { name: "features", read: |e, at| at.list().map(|list| e.worker.features = list) },
     Key { name: "needs", read: |e, at| at.section(NEEDS, &mut e.worker.needs) },
     Key { name: "mirrors", read: |e, at| at.mirrors().map(|mirrors| e.worker.mirrors = mirrors) },

@@ -63,6 +63,8 @@ pub struct WorkerMeta {
     pub limit: Option<Duration>,
     /// Arguments of the one run that proves an installed program; `--version` when the entry says nothing.
     pub verify: Vec<String>,
+    /// The program in bin that a package of several is called by.
+    pub entry: Option<String>,
     /// Extra environment of the build.
     pub features: Vec<String>,
     /// Other places of its sources.
@@ -85,6 +87,7 @@ impl WorkerMeta {
             needs: Needs::default(),
             limit: None,
             verify: vec!["--version".to_owned()],
+            entry: None,
             features: Vec::new(),
             mirrors: Vec::new(),
             submodules: false,

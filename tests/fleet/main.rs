@@ -12,6 +12,7 @@ mod install;
 mod loss;
 mod needs;
 mod progress;
+mod packages;
 mod scale;
 #[path = "../support/sshd.rs"]
 mod sshd;
