@@ -13,6 +13,7 @@ mod key;
 mod program;
 mod progress;
 mod staged;
+pub mod trees;
 
 pub use error::BuildError;
 pub use key::{build_key, class_of};

@@ -8,6 +8,7 @@
 //!
 //! Which variant of a family a host gets ([`choose`]) is a pure function of entries and facts.
 
+mod author;
 mod choose;
 mod entry;
 mod error;
@@ -15,6 +16,7 @@ mod folder;
 mod shelf;
 mod srcinfo;
 
+pub use author::{Authored, read_recipe};
 pub use choose::{Pick, fits};
 pub use entry::parse_entry;
 pub use error::CatalogError;

@@ -111,8 +111,8 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
                 format!("{:.1} ms", round_trip.as_secs_f64() * 1e3),
             ]],
             Finding::Check { facts, verdicts } => vec![check_row(&name, facts, verdicts, host)],
-            // It has a table of its own.
-            Finding::Trust(_) => Vec::new(),
+            // They are shown by others.
+            Finding::Trust(_) | Finding::Recipe(_) => Vec::new(),
             Finding::Status(workers) if workers.is_empty() => {
                 vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
             }
@@ -237,6 +237,7 @@ fn one(finding: &Finding) -> (&'static str, Value) {
         Finding::Check { facts, verdicts } => {
             ("check", json!({ "facts": facts_value(facts), "verdicts": verdicts_value(verdicts) }))
         }
+        Finding::Recipe(reading) => ("recipe", Value::from(reading.words())),
         Finding::Trust(stations) => ("servers", stations.iter().map(station_value).collect()),
         Finding::Status(workers) => (
             "workers",

@@ -81,6 +81,9 @@ pub enum Command {
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// For authors of recipes: read, lint and build one, as makepkg does
+    #[command(subcommand)]
+    Recipe(super::recipe::RecipeCommand),
     /// The inventory itself
     #[command(subcommand)]
     Inventory(InventoryCommand),
@@ -193,6 +196,9 @@ pub struct InstallFlags {
     /// Install even what is there already
     #[arg(long)]
     pub reinstall: bool,
+    /// Also run the recipe's own tests, its check() function, when it is built
+    #[arg(long)]
+    pub check: bool,
     /// Limit for fetch, build and package [default: the worker's own, else 10m; cuda 20m]
     #[arg(long, env = "RBEE_BUILD_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
     pub build_timeout: Option<Duration>,
@@ -329,7 +335,7 @@ pub enum ImportCommand {
     },
 }
 
-fn some_duration(text: &str) -> Result<Duration, String> {
+pub fn some_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing".into()),
         Ok(duration) => Ok(duration),

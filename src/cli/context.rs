@@ -26,11 +26,26 @@ pub struct Context {
 impl Context {
     pub fn load(global: &Global, run: &RunFlags, install: &InstallFlags) -> Result<Self, Complaint> {
         let home = home()?;
+        let inventory = load_inventory(global, &home, &xdg("XDG_CONFIG_HOME", &home, ".config"))?;
+        Self::with(global, run, install, home, inventory, global.ssh_config.as_deref())
+    }
+
+    /// For this machine alone: neither inventory nor ssh_config are read, so nothing is wrong with them.
+    pub fn local(global: &Global, run: &RunFlags, install: &InstallFlags) -> Result<Self, Complaint> {
+        Self::with(global, run, install, home()?, Inventory::default(), Some(Path::new("none")))
+    }
+
+    fn with(
+        global: &Global,
+        run: &RunFlags,
+        install: &InstallFlags,
+        home: PathBuf,
+        inventory: Inventory,
+        ssh_config: Option<&Path>,
+    ) -> Result<Self, Complaint> {
         let config_dir = xdg("XDG_CONFIG_HOME", &home, ".config");
-        let inventory = load_inventory(global, &home, &config_dir)?;
         let around = Surroundings::new(&home).with_env(std::env::vars_os());
-        let ssh = SshConfig::load_in(global.ssh_config.as_deref(), around)
-            .map_err(|error| Complaint::usage(error.to_string()))?;
+        let ssh = SshConfig::load_in(ssh_config, around).map_err(|error| Complaint::usage(error.to_string()))?;
         let limits = limits(global, run, install, inventory.defaults());
         let settings = Settings {
             user: user(),

@@ -30,17 +30,17 @@ use crate::{
 };
 
 /// A verb, as it is asked of the engine.
-struct Asked {
-    request: Request,
-    kind: Kind,
-    intent: Intent,
-    run: RunFlags,
-    install: InstallFlags,
-    sudo: SudoFlags,
+pub struct Asked {
+    pub request: Request,
+    pub kind: Kind,
+    pub intent: Intent,
+    pub run: RunFlags,
+    pub install: InstallFlags,
+    pub sudo: SudoFlags,
     /// `plan --exit-code`.
-    changes_exit: bool,
+    pub changes_exit: bool,
     /// `trust --accept-new`.
-    accept_new: bool,
+    pub accept_new: bool,
 }
 
 pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
@@ -52,7 +52,12 @@ pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -
     let hosts = context.select(pattern, asked.intent)?;
     let catalog = context::catalog(&global)?;
     check_workers(&asked.request, &catalog, &hosts)?;
-    carry_out(&global, context, hosts, catalog, asked).await
+    let (verb, is_query, changes_exit) = (asked.request.verb(), asked.kind == Kind::Query, asked.changes_exit);
+    let (conclusion, shown) = carry_out(&global, context, hosts, catalog, asked).await?;
+    if is_query {
+        answer::show(&global, verb, &conclusion, shown);
+    }
+    Ok(exit(&conclusion, changes_exit))
 }
 
 async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint> {
@@ -128,6 +133,7 @@ async fn install_request(global: &Global, flags: &InstallFlags, dry_run: bool) -
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
+        check: flags.check,
         dry_run,
     })
 }
@@ -156,13 +162,14 @@ fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result
     }
 }
 
-async fn carry_out(
+/// Runs what is asked on all hosts, with readers and signals; also whether the answer was shown already.
+pub async fn carry_out(
     global: &Global,
     context: Context,
     hosts: Vec<Host>,
     catalog: Catalog,
     asked: Asked,
-) -> Result<ExitCode, Complaint> {
+) -> Result<(Conclusion, bool), Complaint> {
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;
     let (emitter, receiver) = events(id.clone());
@@ -219,10 +226,7 @@ async fn carry_out(
     {
         tell(&format!("rbee: {error}\n"));
     }
-    if asked.kind == Kind::Query {
-        answer::show(global, run.request.verb(), &conclusion, shown);
-    }
-    Ok(exit(&conclusion, asked.changes_exit))
+    Ok((conclusion, shown))
 }
 
 fn exit(conclusion: &Conclusion, changes_exit: bool) -> ExitCode {

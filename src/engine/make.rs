@@ -11,7 +11,7 @@ use super::{
     watch::{Watch, watch},
 };
 use crate::{
-    build::{self, BuildError, Built},
+    build::{self, BuildError, Built, Staged},
     recipe::Environment,
     scope::Scope,
     target::{Captured, Command, Target, output::EventLines},
@@ -30,7 +30,7 @@ pub async fn build_in(
     work: &str,
     limits: &Limits,
 ) -> Result<Built, Failure> {
-    let environment = Environment::of(facts, env, &recipe.worker.features);
+    let environment = Environment { check: plan.check, ..Environment::of(facts, env, &recipe.worker.features) };
     let started = Instant::now();
     let left = |started: Instant| Some(plan.limit.saturating_sub(started.elapsed()));
     let watched = |what: &str| Watch {
@@ -42,16 +42,7 @@ pub async fn build_in(
     };
 
     let staged = phase(scope, Phase::Fetch, left(started), |_| async {
-        let scope = scope.in_phase(Phase::Fetch).within("staging the recipe", limits.short * 4);
-        target.scratch(&scope, work).await?;
-        let mut said = Captured::default();
-        // BSD's chmod takes a -- behind the mode for a file.
-        let script = format!("umask 077; mkdir -p -- {0} && chmod 700 {0}", sh_quote(work));
-        let exit = target.run(&scope, &Command::own("work folder", script), &mut said).await?;
-        if exit.status != 0 {
-            return Err(Failure::new(format!("cannot make {work}: {}", said.last_words())));
-        }
-        let staged = build::stage(&scope, target, recipe, &environment, work).await?;
+        let staged = stage_in(&scope.in_phase(Phase::Fetch), target, recipe, &environment, work, limits).await?;
         under_watch(&scope.in_phase(Phase::Fetch), target, watched("fetch"), async |scope, out| {
             staged.fetch(scope, out).await
         })
@@ -73,8 +64,29 @@ pub async fn build_in(
     .await
 }
 
+/// Makes the work folder, as scratch, and puts the recipe into it.
+pub(super) async fn stage_in<'t>(
+    scope: &Scope,
+    target: &'t dyn Target,
+    recipe: &RecipeMeta,
+    environment: &Environment,
+    work: &str,
+    limits: &Limits,
+) -> Result<Staged<'t>, Failure> {
+    let scope = scope.within("staging the recipe", limits.short * 4);
+    target.scratch(&scope, work).await?;
+    let mut said = Captured::default();
+    // BSD's chmod takes a -- behind the mode for a file.
+    let script = format!("umask 077; mkdir -p -- {0} && chmod 700 {0}", sh_quote(work));
+    let exit = target.run(&scope, &Command::own("work folder", script), &mut said).await?;
+    if exit.status != 0 {
+        return Err(Failure::new(format!("cannot make {work}: {}", said.last_words())));
+    }
+    Ok(build::stage(&scope, target, recipe, environment, work).await?)
+}
+
 /// Runs a step of a build with its output told live and its watch beside it.
-async fn under_watch<T>(
+pub(super) async fn under_watch<T>(
     scope: &Scope,
     target: &dyn Target,
     limit: Watch<'_>,

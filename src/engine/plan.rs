@@ -47,6 +47,8 @@ pub struct WorkerPlan {
     pub old: Option<Manifest>,
     /// For fetch, build and package together.
     pub limit: Duration,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     pub verdicts: Vec<Verdict>,
 }
 
@@ -242,6 +244,7 @@ fn plan_binary(
         action: if same && !request.reinstall { Action::Unchanged } else { Action::Send(binary.clone()) },
         old,
         limit: Duration::ZERO,
+        check: false,
         verdicts: checked,
     })
 }
@@ -270,6 +273,7 @@ fn plan_recipe(
         action,
         old: old.clone(),
         limit: limit.or(worker.limit).unwrap_or_else(|| standard_limit(worker.accelerator)),
+        check: request.check,
         verdicts,
     };
     if !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests)) {
@@ -357,7 +361,7 @@ fn intact(manifest: &Manifest, key: BuildKey, digests: &HashMap<String, Option<D
     manifest.key == key && digests.get(&manifest.path) == Some(&Some(manifest.digest))
 }
 
-const fn standard_limit(accelerator: Accelerator) -> Duration {
+pub(super) const fn standard_limit(accelerator: Accelerator) -> Duration {
     Duration::from_secs(match accelerator {
         Accelerator::Cpu => 600,
         Accelerator::Cuda => 1200,

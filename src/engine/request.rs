@@ -4,6 +4,7 @@ use std::{future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::author::{RecipeRequest, RecipeTask};
 use crate::{
     preflight::binary::Program,
     vocab::{Digest, RecipeMeta, WorkerId},
@@ -34,6 +35,8 @@ pub enum Request {
         worker: WorkerId,
         force: bool,
     },
+    /// For the authors of recipes.
+    Recipe(RecipeRequest),
 }
 
 impl Request {
@@ -43,6 +46,7 @@ impl Request {
             Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status => false,
             Self::Install(request) => !request.dry_run,
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+            Self::Recipe(request) => matches!(request.task, RecipeTask::Build(_)),
         }
     }
 
@@ -58,6 +62,7 @@ impl Request {
             Self::Status => "status",
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
+            Self::Recipe(request) => request.verb(),
         }
     }
 }
@@ -75,6 +80,8 @@ pub struct InstallRequest {
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     /// Stop after the plan.
     pub dry_run: bool,
 }

@@ -10,6 +10,9 @@ const BYTES_PER_JOB: u64 = 1 << 30;
 /// Bytes that one archive may hold when it is extracted: more than any source, less than a disk.
 const EXTRACT_LIMIT: u64 = 32 << 30;
 
+/// Reading a recipe takes milliseconds; this is for one that asks a compiler for its version on a busy machine.
+const READ_LIMIT: u32 = 20;
+
 /// A variable that no shell could take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} cannot be a variable of the build's environment")]
@@ -33,6 +36,8 @@ pub struct Environment {
     pub check: bool,
     /// Bytes that one archive may hold when it is extracted.
     pub extract_limit: u64,
+    /// Seconds that a recipe's top level may take, each time that it is read.
+    pub read_limit: u32,
 }
 
 impl Default for Environment {
@@ -45,6 +50,7 @@ impl Default for Environment {
             path: Vec::new(),
             check: false,
             extract_limit: EXTRACT_LIMIT,
+            read_limit: READ_LIMIT,
         }
     }
 }
@@ -86,6 +92,7 @@ impl Environment {
         line(format!("CARCH={}", sh_quote(&carch(&self.arch))));
         line(format!("_rbee_jobs={}", self.jobs.max(1)));
         line(format!("_rbee_extract_limit={}", self.extract_limit));
+        line(format!("_rbee_read_limit={}", self.read_limit));
         line(format!("_rbee_want_check={}", if self.check { "yes" } else { "" }));
         Ok(script)
     }
