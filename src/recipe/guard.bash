@@ -40,7 +40,8 @@ _rbee_fat() {
 
 _rbee_guard() {
   local why='' began=$SECONDS
-  builtin exec >/dev/null 2>&1
+  # Not by `builtin`, which would end it with this line.
+  exec >/dev/null 2>&1
   set -- /proc/[0-9]*
   _rbee_before=$#
   while [ -z "$why" ]; do
@@ -65,7 +66,7 @@ _rbee_guard() {
 
 _rbee_guarded() {
   command rm -f -- "$_rbee_work/guard"
-  if command mkfifo -- "$_rbee_work/guard" && builtin exec 62<>"$_rbee_work/guard"; then
+  if command mkfifo -- "$_rbee_work/guard" && exec 62<>"$_rbee_work/guard"; then
     # Nobody's child here: neither `wait` nor `$!` of a recipe knows of it.
     (_rbee_guard &)
   fi
@@ -73,6 +74,6 @@ _rbee_guarded() {
 
 _rbee_unguarded() {
   { builtin printf '\n' >&62; } 2>/dev/null
-  builtin exec 62>&-
+  exec 62>&-
   command rm -f -- "$_rbee_work/guard"
 }
