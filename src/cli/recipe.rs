@@ -150,7 +150,14 @@ fn ended(conclusion: &Conclusion) -> ExitCode {
 
 fn show(global: &Global, dir: &Path, reading: &Reading) -> ExitCode {
     talk(&reading.printed);
-    match &reading.evaluated {
+    let evaluated = reading.evaluated.clone().and_then(|evaluated| {
+        let empty = |name: &&str| evaluated.all(name).iter().all(String::is_empty);
+        match ["pkgname", "pkgver", "pkgrel", "arch"].into_iter().find(empty) {
+            Some(name) => Err(format!("PKGBUILD has no {name}; rbee recipe check says what else is wrong")),
+            None => Ok(evaluated),
+        }
+    });
+    match &evaluated {
         Ok(evaluated) if global.output == OutputForm::Json => {
             let values = evaluated.variables().filter(|(name, values)| !values.is_empty() && *name != "srcinfo");
             let values: Map<String, Value> = values

@@ -15,16 +15,24 @@ _rbee_stat_of() {
   _rbee_stat=(${line##*) })
 }
 
-# Does the session that $$ is in have more processes than a recipe's head can need? Asked only when the machine has.
+# Has more come from $$ than a recipe's head can need? Looked for only when the machine has so many more processes. What
+# has left the session still comes from $$, or from who started it, who gets the orphans where there is a subreaper.
 _rbee_crowd() {
-  local entry session count=0
+  local entry up count=0 parents=()
   set -- /proc/[0-9]*
-  if [ "$#" -lt $((_rbee_before + 300)) ] || ! _rbee_stat_of "$$"; then
+  if [ "$#" -lt $((_rbee_before + 300)) ]; then
     return 1
   fi
-  session=${_rbee_stat[3]}
   for entry in "$@"; do
-    if _rbee_stat_of "${entry#/proc/}" && [ "${_rbee_stat[3]}" = "$session" ]; then
+    if _rbee_stat_of "${entry#/proc/}"; then
+      parents[${entry#/proc/}]=${_rbee_stat[1]}
+    fi
+  done
+  for up in "${!parents[@]}"; do
+    while [ "${up:-0}" -gt 1 ] && [ "$up" != "$PPID" ]; do
+      up=${parents[$up]}
+    done
+    if [ "$up" = "$PPID" ]; then
       count=$((count + 1))
     fi
   done

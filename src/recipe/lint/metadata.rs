@@ -124,7 +124,9 @@ impl Recipe<'_> {
         for (index, option) in head.iter().enumerate() {
             found.push((self.line_of_element("options", index, head.len()), option.clone()));
         }
-        let over = self.script.assignments.iter().filter(|a| a.name == "options" && a.function.is_some());
+        let over = self.script.assignments.iter().filter(|a| {
+            a.name == "options" && a.function.as_deref().is_some_and(|function| function.starts_with("package"))
+        });
         found.extend(over.flat_map(|a| a.elements.iter().map(|word| (word.line, word.plain()))));
         for (line, option) in found {
             let name = option.strip_prefix('!').unwrap_or(&option);
