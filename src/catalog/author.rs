@@ -33,8 +33,8 @@ pub fn read_recipe(folder: &Path, except: Option<&Path>) -> Result<Authored, Cat
     let entry = read_text(&root, "worker.toml", TEXT_BYTES)
         .and_then(|text| parse_entry(&file, text.as_deref().unwrap_or_default(), id));
     let (worker, entry) = match entry {
-        Ok(worker) => (worker, Ok(())),
-        Err(error) => (parse_entry(&file, "", id)?, Err(error)),
+        Ok(entry) => (entry.worker, Ok(())),
+        Err(error) => (parse_entry(&file, "", id)?.worker, Err(error)),
     };
     let except = except.and_then(|path| fs::canonicalize(path).ok()).filter(|path| *path != root);
     let files = read_all_but(&root, except.as_deref())?;

@@ -11,22 +11,20 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Complaint,
-    args::{Global, InstallFlags, OutputForm, RunFlags, SudoFlags, some_duration},
+    args::{Global, InstallFlags, OutputForm, RunFlags, some_duration},
+    asked::{Answer, Asked},
     context::Context,
-    fleet::{self, Asked},
-    output::Kind,
-    print, tell,
+    fleet, print, tell,
 };
 use crate::{
     build::trees::Out,
-    catalog::{Authored, Catalog, CatalogError, read_recipe},
+    catalog::{Authored, CatalogError, read_recipe},
     engine::{
         Conclusion, Finding, Request,
         author::{Reading, RecipeRequest, RecipeTask, Trees},
     },
     inventory::Intent,
     recipe::{Lint, Severity, lint},
-    report::Lines,
     vocab::{ExitCode, Host, HostName, Route, text::printable},
 };
 
@@ -79,20 +77,17 @@ pub struct BuildFlags {
     run: RunFlags,
 }
 
+/// What a recipe's folder is asked for, and what is shown of it.
+pub struct About {
+    dir: PathBuf,
+    authored: Authored,
+    judge: bool,
+}
+
 pub async fn run(global: Global, command: RecipeCommand) -> Result<ExitCode, Complaint> {
     match command {
-        RecipeCommand::Print(flags) => {
-            let authored = open(&flags.dir, None)?;
-            let (conclusion, reading) = read(&global, &authored, "recipe print").await?;
-            let Some(reading) = reading else { return Ok(ended(&conclusion)) };
-            Ok(show(&global, &flags.dir, &reading))
-        }
-        RecipeCommand::Check(flags) => {
-            let authored = open(&flags.dir, None)?;
-            let (conclusion, reading) = read(&global, &authored, "recipe check").await?;
-            let Some(reading) = reading else { return Ok(ended(&conclusion)) };
-            Ok(judge(&global, &flags.dir, &authored, &reading))
-        }
+        RecipeCommand::Print(flags) => read(&global, flags, false).await,
+        RecipeCommand::Check(flags) => read(&global, flags, true).await,
         RecipeCommand::Build(flags) => build(&global, *flags).await,
     }
 }
@@ -105,37 +100,29 @@ fn here() -> Host {
     Host::named(HostName::local(), Route::Local, "this machine")
 }
 
-fn asked(request: Request, kind: Kind, run: RunFlags, install: InstallFlags) -> Asked {
-    Asked {
-        request,
-        kind,
-        intent: Intent::Change,
-        run,
-        install,
-        sudo: SudoFlags::default(),
-        changes_exit: false,
-        accept_new: false,
-    }
+/// Has bash read the recipe here.
+async fn read(global: &Global, flags: ReadFlags, judge: bool) -> Result<ExitCode, Complaint> {
+    let authored = open(&flags.dir, None)?;
+    let recipe = Arc::new(authored.recipe.clone());
+    let verb = if judge { "recipe check" } else { "recipe print" };
+    let request = Request::Recipe(RecipeRequest { recipe, task: RecipeTask::Read { verb } });
+    let about = Box::new(About { dir: flags.dir, authored, judge });
+    let asked = Asked { answer: Answer::Recipe(about), ..Asked::query(request, RunFlags::default()) };
+    let context = Context::here(global, &asked.run, &asked.install)?;
+    fleet::carry_out(global, context, vec![here()], asked).await
 }
 
-/// Has bash read the recipe here; without a reading, the run says why.
-async fn read(
-    global: &Global,
-    authored: &Authored,
-    verb: &'static str,
-) -> Result<(Conclusion, Option<Reading>), Complaint> {
-    let (run, install) = (RunFlags::default(), InstallFlags::default());
-    let context = Context::local(global, &run, &install)?;
-    let recipe = Arc::new(authored.recipe.clone());
-    let request = Request::Recipe(RecipeRequest { recipe, task: RecipeTask::Read { verb } });
-    let asked = asked(request, Kind::Query, run, install);
-    let (conclusion, _) = fleet::carry_out(global, context, vec![here()], Catalog::default(), asked).await?;
-    let mut found = conclusion.findings.values().flatten();
-    let reading = found.find_map(|finding| match finding {
-        Finding::Recipe(reading) => Some((**reading).clone()),
+/// Shows what came of reading a recipe; without a reading, the run says why.
+pub fn answer(global: &Global, conclusion: &Conclusion, about: &About) -> ExitCode {
+    let reading = conclusion.findings.values().flatten().find_map(|finding| match finding {
+        Finding::Recipe(reading) => Some(reading),
         _ => None,
     });
-    Ok((conclusion, reading))
+    match reading {
+        None => ended(conclusion),
+        Some(reading) if about.judge => judge(global, &about.dir, &about.authored, reading),
+        Some(reading) => show(global, &about.dir, reading),
+    }
 }
 
 /// Says what kept the recipe from being read.
@@ -235,7 +222,7 @@ async fn build(global: &Global, flags: BuildFlags) -> Result<ExitCode, Complaint
     let install =
         InstallFlags { build_timeout: flags.build_timeout, build_idle: flags.build_idle, ..InstallFlags::default() };
     let (context, host) = match flags.on.as_deref() {
-        None => (Context::local(global, &flags.run, &install)?, here()),
+        None => (Context::here(global, &flags.run, &install)?, here()),
         Some(name) => {
             let context = Context::load(global, &flags.run, &install)?;
             let mut hosts = context.select(Some(name), Intent::Change)?;
@@ -260,7 +247,6 @@ async fn build(global: &Global, flags: BuildFlags) -> Result<ExitCode, Complaint
     })?;
     let task = RecipeTask::Build(Trees { out, check: flags.check });
     let request = Request::Recipe(RecipeRequest { recipe: Arc::new(authored.recipe), task });
-    let asked = asked(request, Kind::Run(Lines::Talk), flags.run, install);
-    let (conclusion, _) = fleet::carry_out(global, context, vec![host], Catalog::default(), asked).await?;
-    Ok(conclusion.summary.exit)
+    let asked = Asked { install, ..Asked::change(request, flags.run) };
+    fleet::carry_out(global, context, vec![host], asked).await
 }

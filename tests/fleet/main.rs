@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
 
 mod cancel;
+mod catalog;
 mod faults;
 mod install;
 mod loss;
@@ -14,3 +15,6 @@ mod stage;
 mod support;
 mod trust;
 mod usage;
+#[path = "../support/catalog.rs"]
+mod web;
+mod worker;
