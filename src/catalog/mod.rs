@@ -10,6 +10,7 @@
 
 mod author;
 mod choose;
+mod depends;
 mod entry;
 mod error;
 mod folder;

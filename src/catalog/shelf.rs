@@ -11,6 +11,7 @@ use include_dir::{Dir, include_dir};
 use super::{
     CatalogError,
     choose::{self, Pick},
+    depends::depends,
     entry::{Entry, parse_entry},
     error::nearest,
     folder::{read_folder, read_text},
@@ -215,7 +216,8 @@ impl Slot {
                 None => return Err(CatalogError::Unfetched(format!("{} was not asked for", remote.origin()))),
             },
         };
-        let Listed { worker, version, origin, .. } = self.listed.clone();
+        let Listed { mut worker, version, origin, .. } = self.listed.clone();
+        worker.needs.packages = depends(&files, &worker.id);
         Ok(RecipeMeta { worker, version, origin, files })
     }
 }

@@ -204,6 +204,12 @@ pub struct InstallFlags {
     /// Also run the recipe's own tests, its check() function, when it is built
     #[arg(long)]
     pub check: bool,
+    /// Where a build lacks tools or libraries, have the host's package manager install them, as root through sudo
+    ///
+    /// The line that is run is told before, and by `fleet check` and `fleet plan`. Nothing ends it in the middle: Ctrl+C waits
+    /// for it. Hosts are looked at again afterwards.
+    #[arg(long)]
+    pub install_deps: bool,
     /// Limit for fetch, build and package [default: the worker's own, else 10m; cuda 20m]
     #[arg(long, env = "RBEE_BUILD_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
     pub build_timeout: Option<Duration>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Complaint,
     args::{InstallFlags, RunFlags, SudoFlags},
+    context,
     output::Kind,
     programs,
 };
@@ -99,6 +100,7 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
         check: flags.check,
+        install_deps: flags.install_deps,
         dry_run,
     })
 }

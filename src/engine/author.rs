@@ -6,6 +6,7 @@ use super::{
     Failure, Finding, Run, job,
     job::Done,
     make::{stage_in, under_watch},
+    pace::{self, BuildProgress},
     phase::phase,
     plan::standard_limit,
     watch::Watch,
@@ -18,7 +19,9 @@ use crate::{
     recipe::{Environment, Evaluated},
     scope::Scope,
     target::{Closed, Output, Target, local::local, output::EventLines, supervisor::Supervision},
-    vocab::{Facts, Host, Level, Limits, Phase, Reason, RecipeMeta, Route, Stream, facts::Arch, text::human_bytes},
+    vocab::{
+        Facts, Host, Level, Limits, Phase, Reason, RecipeMeta, Route, Stream, WorkerId, facts::Arch, text::human_bytes,
+    },
 };
 
 /// What a recipe may print while it is read; the rest is dropped.
@@ -151,11 +154,14 @@ async fn build(
     let limits = &run.settings.limits;
     let facts = job::facts(scope, run, target).await?;
     let work = format!("{}/scratch/{}.recipe", facts.dirs.cache, scope.events().run());
-    let environment = Environment { check: trees.check, ..Environment::of(&facts, &host.env, &recipe.worker.features) };
+    let mut environment =
+        Environment { check: trees.check, ..Environment::of(&facts, &host.env, &recipe.worker.features) };
+    pace::ask_cargo(&mut environment);
+    let (environment, worker) = (&environment, &recipe.worker.id);
     let making = Making {
         scope,
         target,
-        name: recipe.worker.id.as_str(),
+        worker,
         work: &work,
         limits,
         limit: limits.install.or(recipe.worker.limit).unwrap_or_else(|| standard_limit(recipe.worker.accelerator)),
@@ -163,22 +169,29 @@ async fn build(
     };
     let staged = &phase(scope, Phase::Fetch, Some(making.limit), |_| async {
         let scope = scope.in_phase(Phase::Fetch);
-        let staged = stage_in(&scope, target, recipe, &environment, &work, limits).await?;
+        let staged = stage_in(&scope, target, recipe, environment, &work, limits).await?;
         // What is in the way of its packages is better known before they are built.
         let mut printed = Bounded::default();
         let read = scope.within("reading the recipe", limits.short * 2);
         let evaluated = staged.evaluate(&read, &mut printed).await?;
         trees.out.look(evaluated.all("pkgname"))?;
-        making.step(Phase::Fetch, "fetch", async |s, out| staged.fetch(s, out).await).await?;
+        making.step(Phase::Fetch, "fetch", None, async |s, out| staged.fetch(s, out).await).await?;
         Ok(staged)
     })
     .await?;
-    phase(scope, Phase::Build, making.left(), |_| {
-        making.step(Phase::Build, "build", async |s, out| staged.build(s, out).await)
+    phase(scope, Phase::Build, making.left(), |scope| {
+        let (making, facts, work) = (&making, &facts, &work);
+        async move {
+            let progress = Some(BuildProgress::begin(&scope, facts, worker));
+            let begun = Instant::now();
+            making.step(Phase::Build, "build", progress, async |s, out| staged.build(s, out).await).await?;
+            pace::remember(&scope, target, facts, work, worker, begun.elapsed()).await;
+            Ok(())
+        }
     })
     .await?;
     let packages = &phase(scope, Phase::Package, making.left(), |_| {
-        making.step(Phase::Package, "packaging", async |s, out| staged.package_trees(s, out).await)
+        making.step(Phase::Package, "packaging", None, async |s, out| staged.package_trees(s, out).await)
     })
     .await?;
     let unpacked = phase(scope, Phase::Transfer, None, |scope| async move {
@@ -206,7 +219,7 @@ async fn build(
 struct Making<'a> {
     scope: &'a Scope,
     target: &'a dyn Target,
-    name: &'a str,
+    worker: &'a WorkerId,
     work: &'a str,
     limits: &'a Limits,
     limit: std::time::Duration,
@@ -222,16 +235,17 @@ impl Making<'_> {
         &self,
         phase: Phase,
         what: &str,
+        progress: Option<BuildProgress>,
         step: impl AsyncFnOnce(&Scope, &mut EventLines) -> Result<T, BuildError>,
     ) -> Result<T, Failure> {
         let watch = Watch {
-            operation: format!("{what} of {}", self.name),
+            operation: format!("{what} of {}", self.worker),
             started: self.started,
             limit: self.limit,
             idle_limit: self.limits.idle,
             work: self.work,
         };
-        under_watch(&self.scope.in_phase(phase), self.target, watch, step).await
+        under_watch(&self.scope.in_phase(phase), self.target, watch, progress, step).await
     }
 }
 

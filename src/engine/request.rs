@@ -88,6 +88,8 @@ pub struct InstallRequest {
     pub reinstall: bool,
     /// Run the recipe's own tests, too.
     pub check: bool,
+    /// Have the host's package manager bring what a build there lacks.
+    pub install_deps: bool,
     /// Stop after the plan.
     pub dry_run: bool,
 }

@@ -7,6 +7,8 @@ mod catalog;
 mod faults;
 mod install;
 mod loss;
+mod needs;
+mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]
 mod sshd;

@@ -143,7 +143,12 @@ impl Output for Pipe {
         self.bytes += bytes.len() as u64;
         if self.told.elapsed() >= PROGRESS {
             self.told = Instant::now();
-            self.scope.events().emit(EventKind::Progress { done: self.bytes, total: None, unit: Unit::Bytes });
+            self.scope.events().emit(EventKind::Progress {
+                done: self.bytes,
+                total: None,
+                unit: Unit::Bytes,
+                forecast: None,
+            });
         }
     }
 }
