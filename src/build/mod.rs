@@ -14,6 +14,7 @@ mod program;
 mod progress;
 mod staged;
 mod tree;
+pub mod trees;
 
 pub use error::BuildError;
 pub use key::{build_key, class_of};

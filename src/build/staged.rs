@@ -53,9 +53,9 @@ pub struct Pin {
 
 /// A recipe that lies, with its driver, in a work folder on a target.
 pub struct Staged<'t> {
-    target: &'t dyn Target,
-    work: String,
-    path: Vec<String>,
+    pub(super) target: &'t dyn Target,
+    pub(super) work: String,
+    pub(super) path: Vec<String>,
     worker: WorkerId,
     entry: Option<String>,
 }

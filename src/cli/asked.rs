@@ -41,6 +41,8 @@ pub enum Answer {
     Available { all: bool },
     /// One worker, in the catalog and on the hosts.
     Worker(WorkerId),
+    /// A recipe, in the words of its folder's author.
+    Recipe(Box<super::recipe::About>),
 }
 
 impl Asked {
@@ -99,6 +101,7 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
+        check: flags.check,
         install_deps: flags.install_deps,
         dry_run,
     })

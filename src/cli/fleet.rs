@@ -15,7 +15,7 @@ use super::{
     context::{Context, worker_id},
     offers,
     output::{self, Kind},
-    password, print, signals, sudo_password,
+    password, print, recipe, signals, sudo_password,
     table::table,
     tell, trust, worker,
 };
@@ -217,6 +217,7 @@ pub async fn carry_out(
             Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
             Answer::Available { all } => offers::available(global, &run.catalog, &conclusion, *all),
             Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
+            Answer::Recipe(about) => return Ok(recipe::answer(global, &conclusion, about)),
         }
     }
     Ok(exit(&conclusion, asked.changes_exit))

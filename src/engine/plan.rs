@@ -52,6 +52,8 @@ pub struct WorkerPlan {
     pub limit: Duration,
     /// Where its sources are fetched, if they are.
     pub fetch: FetchPlace,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     pub verdicts: Vec<Verdict>,
 }
 
@@ -253,6 +255,7 @@ fn plan_binary(
         old,
         limit: Duration::ZERO,
         fetch: FetchPlace::Host,
+        check: false,
         verdicts: checked,
     })
 }
@@ -285,6 +288,7 @@ fn plan_recipe(
         old: old.clone(),
         limit: limit.or(worker.limit).unwrap_or_else(|| standard_limit(worker.accelerator)),
         fetch: request.fetch,
+        check: request.check,
         verdicts,
     };
     if !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests)) {
@@ -372,7 +376,7 @@ fn intact(manifest: &Manifest, key: BuildKey, digests: &HashMap<String, Option<D
     manifest.key == key && digests.get(&manifest.path) == Some(&Some(manifest.digest))
 }
 
-const fn standard_limit(accelerator: Accelerator) -> Duration {
+pub(super) const fn standard_limit(accelerator: Accelerator) -> Duration {
     Duration::from_secs(match accelerator {
         Accelerator::Cpu => 600,
         Accelerator::Cuda => 1200,

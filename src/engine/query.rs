@@ -32,6 +32,8 @@ pub enum Finding {
     Trust(Vec<Station>),
     /// What would be done, a plan a worker.
     Plan(Vec<plan::WorkerPlan>),
+    /// What bash read in a recipe.
+    Recipe(Box<super::author::Reading>),
 }
 
 /// An installed worker and what became of it.
@@ -92,6 +94,7 @@ impl Finding {
             Self::Held(held) => installed(held.iter().map(|held| &held.status)),
             Self::Facts(facts) => facts.platform(),
             Self::Trust(stations) => trust::words(stations),
+            Self::Recipe(reading) => reading.words(),
             Self::Plan(plans) => plans.iter().map(plan::WorkerPlan::words).collect::<Vec<_>>().join("; "),
         }
     }

@@ -5,6 +5,7 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 use super::gather::FetchPlace;
+use super::author::{RecipeRequest, RecipeTask};
 use crate::{
     preflight::binary::Program,
     transfer::tree::Tree,
@@ -40,6 +41,8 @@ pub enum Request {
         worker: WorkerId,
         force: bool,
     },
+    /// For the authors of recipes.
+    Recipe(RecipeRequest),
 }
 
 impl Request {
@@ -49,6 +52,7 @@ impl Request {
             Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+            Self::Recipe(request) => matches!(request.task, RecipeTask::Build(_)),
         }
     }
 
@@ -74,6 +78,7 @@ impl Request {
             Self::Look { worker: Some(_) } => "get",
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
+            Self::Recipe(request) => request.verb(),
         }
     }
 }
@@ -94,6 +99,8 @@ pub struct InstallRequest {
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     /// Have the host's package manager bring what a build there lacks.
     pub install_deps: bool,
     /// Stop after the plan.
