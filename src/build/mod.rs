@@ -18,4 +18,4 @@ pub use error::BuildError;
 pub use key::{build_key, class_of};
 pub use program::{Built, Packages};
 pub use progress::{Meter, Steps, is_bar};
-pub use staged::{Pin, Staged, stage};
+pub use staged::{Fetched, Pin, Staged, stage};

@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::Path, time::SystemTime};
 use super::{
     Failure, Finding, Run,
     dispatch::Ticket,
+    gather::{FetchPlace, Sources},
     job::Done,
     make::build_in,
     phase::phase,
@@ -163,11 +164,16 @@ async fn bring(
     let (program, from) = match &plan.action {
         Action::BuildOnHost(recipe) => {
             let work = format!("{}/scratch/{id}.{}", facts.dirs.cache, plan.worker);
-            let built = build_in(scope, target, recipe, facts, &host.env, plan, &work, limits).await?;
+            let from = match plan.fetch {
+                FetchPlace::Host => Sources::OnHost,
+                FetchPlace::Controller => Sources::Sent(&run.gathering),
+            };
+            let (env, mirrors) = (&host.env, run.request.mirrors());
+            let built = build_in(scope, target, recipe, facts, env, plan, &work, from, mirrors, limits).await?;
             (Program::from(&built), From::Host(built.path))
         }
         Action::BuildHere(recipe) => {
-            let built = run.local_builds.get(scope, plan, recipe, limits).await?;
+            let built = run.local_builds.get(scope, plan, recipe, run.request.mirrors(), limits).await?;
             (Program::from(&built), From::Here(built.path.into()))
         }
         Action::Send(binary) => {

@@ -9,6 +9,7 @@
 pub mod dispatch;
 mod failure;
 mod fleet;
+pub mod gather;
 mod install;
 mod job;
 pub mod local_build;
@@ -23,11 +24,13 @@ mod sudo;
 mod sudo_password;
 pub mod trust;
 mod undo;
+pub mod version;
 mod watch;
 
 pub use dispatch::{Conclusion, Run, dispatch};
 pub use failure::Failure;
-pub use fleet::{Fleet, SshFleet};
-pub use query::{Finding, InstalledState, WorkerStatus};
+pub use fleet::{Fleet, LocalFleet, SshFleet};
+pub use gather::FetchPlace;
+pub use query::{Finding, Held, InstalledState, WorkerStatus};
 pub use request::{Binary, BuildPlace, InstallRequest, Request};
 pub use sudo_password::SudoPassword;

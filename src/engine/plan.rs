@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::request::{Binary, BuildPlace, InstallRequest, Wanted};
+use super::{
+    gather::FetchPlace,
+    request::{Binary, BuildPlace, InstallRequest, Wanted},
+};
 use crate::{
     build::{build_key, class_of},
     catalog::{Catalog, fits},
@@ -47,6 +50,8 @@ pub struct WorkerPlan {
     pub old: Option<Manifest>,
     /// For fetch, build and package together.
     pub limit: Duration,
+    /// Where its sources are fetched, if they are.
+    pub fetch: FetchPlace,
     pub verdicts: Vec<Verdict>,
 }
 
@@ -196,7 +201,7 @@ fn wanted(
             fits(&recipe.worker, facts).map_err(|text| Refusal { text, hint: None })?;
             Ok(vec![(recipe.clone(), "named".into())])
         }
-        Some(Wanted::Named(name)) => Ok(vec![from_catalog(name, None)?]),
+        Some(Wanted::Named(name) | Wanted::Versioned { name, .. }) => Ok(vec![from_catalog(name, None)?]),
         // Nothing is listed for it, so it is as asked.
         None => host.workers.iter().map(|id| from_catalog(id.as_str(), Some("listed in the inventory"))).collect(),
     }
@@ -247,6 +252,7 @@ fn plan_binary(
         action: if same && !request.reinstall { Action::Unchanged } else { Action::Send(binary.clone()) },
         old,
         limit: Duration::ZERO,
+        fetch: FetchPlace::Host,
         verdicts: checked,
     })
 }
@@ -265,16 +271,20 @@ fn plan_recipe(
     let worker = &recipe.worker;
     let key = build_key(&recipe, &class_of(worker.accelerator, facts), &worker.features);
     let old = present(facts, &worker.id, dir);
-    let plan = |action, why, verdicts| WorkerPlan {
+    let plan = |action, why: String, verdicts| WorkerPlan {
         worker: worker.id.clone(),
         version: recipe.version.clone(),
         origin: recipe.origin.clone(),
-        why,
+        why: match (&action, request.fetch) {
+            (Action::BuildOnHost(_), FetchPlace::Controller) => format!("{why}; its sources are fetched here"),
+            _ => why,
+        },
         key: Some(key),
         dir: dir.clone(),
         action,
         old: old.clone(),
         limit: limit.or(worker.limit).unwrap_or_else(|| standard_limit(worker.accelerator)),
+        fetch: request.fetch,
         verdicts,
     };
     if !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests)) {

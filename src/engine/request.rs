@@ -4,9 +4,10 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::gather::FetchPlace;
 use crate::{
     preflight::binary::Program,
-    vocab::{Digest, RecipeMeta, WorkerId},
+    vocab::{Digest, Mirror, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -27,6 +28,10 @@ pub enum Request {
     Install(InstallRequest),
     /// What is installed, and whether it is still what was installed.
     Status,
+    /// What the host is, and what it has of one worker.
+    Look {
+        worker: Option<WorkerId>,
+    },
     Rollback {
         worker: Option<WorkerId>,
     },
@@ -40,9 +45,17 @@ impl Request {
     /// Whether it may change a host; what only asks leaves no trace there.
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status => false,
+            Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+        }
+    }
+
+    /// Other places of sources.
+    pub fn mirrors(&self) -> &[Mirror] {
+        match self {
+            Self::Install(request) => &request.mirrors,
+            _ => &[],
         }
     }
 
@@ -56,6 +69,8 @@ impl Request {
             Self::Install(request) if request.dry_run => "plan",
             Self::Install(_) => "install",
             Self::Status => "status",
+            Self::Look { worker: None } => "available",
+            Self::Look { worker: Some(_) } => "get",
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
         }
@@ -67,6 +82,9 @@ impl Request {
 pub struct InstallRequest {
     pub worker: Option<Wanted>,
     pub build: BuildPlace,
+    pub fetch: FetchPlace,
+    /// Other places of sources, before those that a worker's entry names.
+    pub mirrors: Vec<Mirror>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
     /// The system's folder and no other.
@@ -86,6 +104,8 @@ pub struct InstallRequest {
 pub enum Wanted {
     /// An id or a family of the catalog.
     Named(String),
+    /// An id or a family, and the version that it is to have.
+    Versioned { name: String, version: String },
     /// A folder with a recipe.
     Recipe(Arc<RecipeMeta>),
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Dependency, WorkerId};
+use super::{Dependency, Mirror, WorkerId};
 
 /// What a worker computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +65,10 @@ pub struct WorkerMeta {
     pub verify: Vec<String>,
     /// Extra environment of the build.
     pub features: Vec<String>,
+    /// Other places of its sources.
+    pub mirrors: Vec<Mirror>,
+    /// Its git sources come with their submodules.
+    pub submodules: bool,
 }
 
 impl WorkerMeta {
@@ -82,6 +86,8 @@ impl WorkerMeta {
             limit: None,
             verify: vec!["--version".to_owned()],
             features: Vec::new(),
+            mirrors: Vec::new(),
+            submodules: false,
             id,
         }
     }

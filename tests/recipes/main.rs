@@ -6,9 +6,12 @@ mod bench;
 mod downloads;
 mod echo;
 mod hostile;
+#[path = "../support/http.rs"]
+mod http;
 mod makepkg;
 mod oracle;
 mod phases;
+mod repositories;
 #[path = "../support/plain_target.rs"]
 mod plain_target;
 mod sources;
