@@ -19,8 +19,10 @@ use super::{
 use crate::{
     catalog::Catalog,
     engine::{
-        Conclusion, InstallRequest, Request, Run, SshFleet, SudoPassword, dispatch, local_build::LocalBuilds,
-        request::Wanted,
+        Conclusion, InstallRequest, Request, Run, SshFleet, SudoPassword, dispatch,
+        local_build::LocalBuilds,
+        prebuilt::Prebuilts,
+        request::{UsePrebuilt, Wanted},
     },
     inventory::Intent,
     report::{self, Lines},
@@ -125,6 +127,8 @@ async fn install_request(global: &Global, flags: &InstallFlags, dry_run: bool) -
         worker,
         build: flags.build.into(),
         binaries,
+        prebuilt: flags.prebuilt.map_or(UsePrebuilt::Never, UsePrebuilt::from),
+        unfit: Vec::new(),
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
@@ -189,6 +193,7 @@ async fn carry_out(
     let timer = settings.limits.run.map(|limit| tokio::spawn(expire(scope.clone(), limit)));
 
     let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));
+    let prebuilts = Prebuilts::new(settings.cache_dir.join("prebuilt"));
     let run = Run {
         fleet: Arc::new(SshFleet::new(connector, &settings, &asked.request)),
         catalog,
@@ -199,6 +204,7 @@ async fn carry_out(
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
+        prebuilts,
         sudo,
         who: format!("{}@{}", settings.user, machine()),
         settings,

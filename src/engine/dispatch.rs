@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Failure, Finding, Fleet, Request, SudoPassword, job, local_build::LocalBuilds};
+use super::{Failure, Finding, Fleet, Request, SudoPassword, job, local_build::LocalBuilds, prebuilt::Prebuilts};
 use crate::{
     catalog::Catalog,
     scope::{CancelReason, Scope},
@@ -35,6 +35,7 @@ pub struct Run {
     /// One refused host refuses all.
     pub all_or_nothing: bool,
     pub local_builds: LocalBuilds,
+    pub prebuilts: Prebuilts,
     pub sudo: SudoPassword,
     /// "user@machine": what a host's lock is told.
     pub who: String,

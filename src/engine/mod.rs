@@ -15,6 +15,7 @@ pub mod local_build;
 mod make;
 mod phase;
 pub mod plan;
+pub mod prebuilt;
 mod query;
 pub mod request;
 mod sudo;

@@ -22,6 +22,6 @@ pub use facts::Facts;
 pub use host::{Host, Route};
 pub use ids::{HostName, InvalidName, RunId, WorkerId};
 pub use outcome::{ExitCode, Outcome, Reason};
-pub use recipe::{Accelerator, Needs, RecipeMeta, WorkerMeta};
+pub use recipe::{Accelerator, Needs, Prebuilt, RecipeMeta, WorkerMeta};
 pub use secret::Secret;
 pub use settings::{Limits, Settings};

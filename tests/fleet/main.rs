@@ -7,6 +7,7 @@ mod faults;
 mod install;
 mod loss;
 mod packages;
+mod prebuilt;
 mod scale;
 #[path = "../support/sshd.rs"]
 mod sshd;
