@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::SystemTime};
 use super::{
     Failure, Finding, Run,
     dispatch::Ticket,
+    gather::{FetchPlace, Sources},
     job::Done,
     make::build_in,
     phase::phase,
@@ -20,7 +21,7 @@ use crate::{
     preflight::install_dir::choose,
     scope::Scope,
     target::{Captured, Command, Target},
-    transfer::{self, FileSource, tree::Tree},
+    transfer::{self, FileSource, TransferError, tree::Tree},
     vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, TreeMark, WorkerId, text::human_bytes},
 };
 
@@ -178,11 +179,16 @@ async fn bring(
     let (program, from) = match &plan.action {
         Action::BuildOnHost(recipe) => {
             let work = format!("{}/scratch/{id}.{}", facts.dirs.cache, plan.worker);
-            let built = build_in(scope, target, recipe, facts, &host.env, plan, &work, limits).await?;
+            let from = match plan.fetch {
+                FetchPlace::Host => Sources::OnHost,
+                FetchPlace::Controller => Sources::Sent(&run.gathering),
+            };
+            let (env, mirrors) = (&host.env, run.request.mirrors());
+            let built = build_in(scope, target, recipe, facts, env, plan, &work, from, mirrors, limits).await?;
             (Program::from(&built), From::Host(built.path))
         }
         Action::BuildHere(recipe) => {
-            let built = run.local_builds.get(scope, plan, recipe, limits).await?;
+            let built = run.local_builds.get(scope, plan, recipe, run.request.mirrors(), limits).await?;
             (Program::from(&built), From::Here(built.path.into()))
         }
         Action::Send(binary) | Action::Prebuilt(_, Some(binary)) => {
@@ -215,7 +221,11 @@ async fn bring(
                     }
                     (From::Here(file), None) => {
                         let mut source = open(file)?;
-                        transfer::upload(&scope, target, part, &mut source, digest(program)).await?;
+                        let sent = transfer::upload(&scope, target, part, &mut source, program.digest.wait()).await;
+                        if let Err(TransferError::Digest { .. }) = sent {
+                            program.digest.refute();
+                        }
+                        sent?;
                     }
                     (From::Host(built), Some(mark)) => {
                         let from = tree::From::Host(built, digest(program).await?);

@@ -2,7 +2,14 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query, sudo, trust, undo};
+use super::{
+    Failure, Finding, Request, Run,
+    dispatch::Ticket,
+    install, needs,
+    phase::phase,
+    query, sudo, trust, undo,
+    version::{self, Way},
+};
 use crate::{
     preflight,
     scope::Scope,
@@ -150,9 +157,26 @@ async fn work(
             findings.push(status);
             Ok(Done::unchanged(words))
         }
+        Request::Look { worker } => {
+            let facts = facts(scope, run, target).await?;
+            let mut words = facts.platform();
+            if let Some(worker) = worker {
+                let facts = &facts;
+                let limit = Some(run.settings.limits.short * 4);
+                let held = phase(scope, Phase::Verify, limit, |scope| async move {
+                    query::held(&scope, target, facts, worker).await.map(Finding::Held)
+                });
+                let held = held.await?;
+                words = held.words();
+                findings.push(held);
+            }
+            findings.push(Finding::Facts(Box::new(facts)));
+            Ok(Done::unchanged(words))
+        }
         Request::Check(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
             let places = install::through_sudo(run, host, request, &facts);
             let rights = sudo::look(scope, run, host, target, &facts, places, inside, true).await;
             let (finding, failure) = query::check(run, host, request, facts);
@@ -167,7 +191,19 @@ async fn work(
         Request::Install(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
-            install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
+            match version::way(scope, run, target, &facts, request).await? {
+                Way::Install => {
+                    let provided = needs::provide(scope, run, host, target, request, facts, ticket, inside).await?;
+                    let (facts, inside, before) = (provided.facts, provided.inside, provided.done.unwrap_or_default());
+                    let done =
+                        install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await?;
+                    Ok(before.and(done))
+                }
+                Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
+                Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),
+                Way::Back(worker, _) => undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await,
+            }
         }
         Request::Rollback { worker } => {
             let inside = run.sudo.inside();

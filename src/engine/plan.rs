@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
+    gather::FetchPlace,
     prebuilt::{self, Choice},
     request::{Binary, BuildPlace, InstallRequest, Wanted},
 };
@@ -51,6 +52,8 @@ pub struct WorkerPlan {
     pub old: Option<Manifest>,
     /// For fetch, build and package together.
     pub limit: Duration,
+    /// Where its sources are fetched, if they are.
+    pub fetch: FetchPlace,
     pub verdicts: Vec<Verdict>,
 }
 
@@ -182,6 +185,11 @@ pub fn expected(catalog: &Catalog, host: &Host, request: &InstallRequest, facts:
     }
 }
 
+/// The recipes of the workers that a host would get.
+pub fn recipes(catalog: &Catalog, host: &Host, request: &InstallRequest, facts: &Facts) -> Vec<Arc<RecipeMeta>> {
+    wanted(catalog, host, request, facts).unwrap_or_default().into_iter().map(|(recipe, _)| recipe).collect()
+}
+
 /// The recipes that a host is to have, each with the reason.
 fn wanted(
     catalog: &Catalog,
@@ -199,7 +207,7 @@ fn wanted(
             fits(&recipe.worker, facts).map_err(|text| Refusal { text, hint: None })?;
             Ok(vec![(recipe.clone(), "named".into())])
         }
-        Some(Wanted::Named(name)) => Ok(vec![from_catalog(name, None)?]),
+        Some(Wanted::Named(name) | Wanted::Versioned { name, .. }) => Ok(vec![from_catalog(name, None)?]),
         // Nothing is listed for it, so it is as asked.
         None => host.workers.iter().map(|id| from_catalog(id.as_str(), Some("listed in the inventory"))).collect(),
     }
@@ -250,6 +258,7 @@ fn plan_binary(
         action: if same && !request.reinstall { Action::Unchanged } else { Action::Send(binary.clone()) },
         old,
         limit: Duration::ZERO,
+        fetch: FetchPlace::Host,
         verdicts: checked,
     })
 }
@@ -268,16 +277,20 @@ fn plan_recipe(
     let worker = &recipe.worker;
     let key = build_key(&recipe, &class_of(worker.accelerator, facts), &worker.features);
     let old = present(facts, &worker.id, dir);
-    let plan = |action, why, verdicts| WorkerPlan {
+    let plan = |action, why: String, verdicts| WorkerPlan {
         worker: worker.id.clone(),
         version: recipe.version.clone(),
         origin: recipe.origin.clone(),
-        why,
+        why: match (&action, request.fetch) {
+            (Action::BuildOnHost(_), FetchPlace::Controller) => format!("{why}; its sources are fetched here"),
+            _ => why,
+        },
         key: Some(key),
         dir: dir.clone(),
         action,
         old: old.clone(),
         limit: limit.or(worker.limit).unwrap_or_else(|| standard_limit(worker.accelerator)),
+        fetch: request.fetch,
         verdicts,
     };
     let why = match prebuilt::choose(request, &recipe, facts)? {

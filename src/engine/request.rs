@@ -1,13 +1,14 @@
 //! What a front door asks for.
 
-use std::{future::Future, path::PathBuf, sync::Arc};
+use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::gather::FetchPlace;
 use crate::{
     preflight::binary::Program,
     transfer::tree::Tree,
-    vocab::{Digest, RecipeMeta, WorkerId},
+    vocab::{Digest, Mirror, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -28,6 +29,10 @@ pub enum Request {
     Install(InstallRequest),
     /// What is installed, and whether it is still what was installed.
     Status,
+    /// What the host is, and what it has of one worker.
+    Look {
+        worker: Option<WorkerId>,
+    },
     Rollback {
         worker: Option<WorkerId>,
     },
@@ -41,9 +46,17 @@ impl Request {
     /// Whether it may change a host; what only asks leaves no trace there.
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status => false,
+            Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+        }
+    }
+
+    /// Other places of sources.
+    pub fn mirrors(&self) -> &[Mirror] {
+        match self {
+            Self::Install(request) => &request.mirrors,
+            _ => &[],
         }
     }
 
@@ -57,6 +70,8 @@ impl Request {
             Self::Install(request) if request.dry_run => "plan",
             Self::Install(_) => "install",
             Self::Status => "status",
+            Self::Look { worker: None } => "available",
+            Self::Look { worker: Some(_) } => "get",
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
         }
@@ -68,6 +83,9 @@ impl Request {
 pub struct InstallRequest {
     pub worker: Option<Wanted>,
     pub build: BuildPlace,
+    pub fetch: FetchPlace,
+    /// Other places of sources, before those that a worker's entry names.
+    pub mirrors: Vec<Mirror>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
     /// Whether published programs are taken.
@@ -80,6 +98,8 @@ pub struct InstallRequest {
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Have the host's package manager bring what a build there lacks.
+    pub install_deps: bool,
     /// Stop after the plan.
     pub dry_run: bool,
 }
@@ -89,6 +109,8 @@ pub struct InstallRequest {
 pub enum Wanted {
     /// An id or a family of the catalog.
     Named(String),
+    /// An id or a family, and the version that it is to have.
+    Versioned { name: String, version: String },
     /// A folder with a recipe.
     Recipe(Arc<RecipeMeta>),
 }
@@ -130,20 +152,41 @@ pub struct Binary {
 }
 
 /// The sha256 of a large file, taken while hosts are connected to.
-#[derive(Debug, Clone)]
-pub struct Pending(watch::Receiver<Option<Result<Digest, String>>>);
+#[derive(Clone)]
+pub struct Pending {
+    taken: watch::Receiver<Option<Result<Digest, String>>>,
+    refuted: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pending").field(&self.ready()).finish()
+    }
+}
 
 impl Pending {
     /// Starts `hash` on the runtime.
     pub fn start(hash: impl Future<Output = Result<Digest, String>> + Send + 'static) -> Self {
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move { sender.send_replace(Some(hash.await)) });
-        Self(receiver)
+        Self { taken: receiver, refuted: None }
+    }
+
+    /// Calls `forget` when a host has received something else.
+    pub fn or_else(self, forget: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { refuted: Some(Arc::new(forget)), ..self }
     }
 
     /// One that was taken already.
     pub fn known(digest: Digest) -> Self {
-        Self(watch::channel(Some(Ok(digest))).1)
+        Self { taken: watch::channel(Some(Ok(digest))).1, refuted: None }
+    }
+
+    /// To be called when what was sent had another one.
+    pub fn refute(&self) {
+        if let Some(forget) = &self.refuted {
+            forget();
+        }
     }
 
     /// Waits for it.
@@ -151,7 +194,7 @@ impl Pending {
     /// # Errors
     /// The file could not be read.
     pub async fn wait(&self) -> Result<Digest, String> {
-        match self.0.clone().wait_for(Option::is_some).await {
+        match self.taken.clone().wait_for(Option::is_some).await {
             Ok(done) => done.clone().unwrap_or_else(|| Err("it was not read".into())),
             Err(_) => Err("it was not read".into()),
         }
@@ -159,6 +202,6 @@ impl Pending {
 
     /// What [`Pending::wait`] yielded; `None` before.
     pub fn ready(&self) -> Option<Digest> {
-        self.0.borrow().as_ref().and_then(|done| done.as_ref().ok().copied())
+        self.taken.borrow().as_ref().and_then(|done| done.as_ref().ok().copied())
     }
 }

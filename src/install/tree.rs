@@ -95,7 +95,7 @@ pub async fn receive(
             let read = |error| TransferError::Read { path: path.display().to_string(), error };
             check_tar(File::open(path).map_err(read)?)?;
             let mut source = FileSource::open(path).map_err(read)?;
-            let want = async { Ok::<_, TransferError>(sha256) };
+            let want = async { Ok::<_, String>(sha256) };
             transfer::upload(scope, target, &archive, &mut source, want).await?;
             (archive.as_str(), sha256)
         }

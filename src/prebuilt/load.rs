@@ -114,5 +114,5 @@ pub async fn file(
 }
 
 fn progress(scope: &Scope, done: u64, total: Option<u64>) {
-    scope.events().emit(EventKind::Progress { done, total, unit: crate::vocab::Unit::Bytes });
+    scope.events().emit(EventKind::Progress { done, total, unit: crate::vocab::Unit::Bytes, forecast: None });
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Digest, WorkerId};
+use super::{Dependency, Digest, Mirror, WorkerId};
 
 /// What a worker computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,8 @@ pub struct Needs {
     pub memory: u64,
     /// Tools, optionally with the least version: "cargo>=1.70", "cmake", "c++".
     pub tools: Vec<String>,
+    /// What its recipe names; known once that is read.
+    pub packages: Vec<Dependency>,
 }
 
 /// A catalog's entry for a worker.
@@ -67,6 +69,10 @@ pub struct WorkerMeta {
     pub prebuilt: Option<Prebuilt>,
     /// Extra environment of the build.
     pub features: Vec<String>,
+    /// Other places of its sources.
+    pub mirrors: Vec<Mirror>,
+    /// Its git sources come with their submodules.
+    pub submodules: bool,
 }
 
 impl WorkerMeta {
@@ -86,6 +92,8 @@ impl WorkerMeta {
             entry: None,
             prebuilt: None,
             features: Vec::new(),
+            mirrors: Vec::new(),
+            submodules: false,
             id,
         }
     }

@@ -6,11 +6,14 @@ mod bench;
 mod downloads;
 mod echo;
 mod hostile;
+#[path = "../support/http.rs"]
+mod http;
 mod makepkg;
 mod oracle;
 mod phases;
 #[path = "../support/plain_target.rs"]
 mod plain_target;
+mod repositories;
 mod sources;
 mod staging;
 mod variables;
