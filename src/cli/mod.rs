@@ -4,6 +4,7 @@
 
 mod answer;
 mod args;
+mod args_prebuilt;
 mod args_sources;
 mod args_worker;
 mod asked;

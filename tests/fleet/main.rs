@@ -11,8 +11,9 @@ mod http;
 mod install;
 mod loss;
 mod needs;
-mod progress;
 mod packages;
+mod prebuilt;
+mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]
 mod sshd;
