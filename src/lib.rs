@@ -5,7 +5,9 @@
 pub mod build;
 pub mod catalog;
 pub mod cli;
+pub mod client;
 pub mod engine;
+pub mod hive;
 pub mod install;
 pub mod inventory;
 pub mod job;

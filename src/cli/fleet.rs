@@ -11,8 +11,9 @@ use super::{
     Complaint, answer,
     args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
     asked::{Answer, Asked, install_request},
+    bench,
     context::{self, Context, worker_id},
-    offers,
+    door, offers,
     output::{self, Kind},
     password, print, signals, sudo_password,
     table::table,
@@ -27,8 +28,8 @@ use crate::{
     inventory::Intent,
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
-    target::ssh::{Connector, People},
-    vocab::{ExitCode, Host, Route, RunId, WorkerId, text::sh_join},
+    target::ssh::{Connector, People, config::SshConfig},
+    vocab::{ExitCode, Host, Route, RunId, Settings, WorkerId, text::sh_join},
 };
 
 pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
@@ -80,7 +81,7 @@ async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
 }
 
 /// A worker that no catalog has is a mistake of whoever typed it, not of a host.
-fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result<(), Complaint> {
+pub fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result<(), Complaint> {
     let (Request::Install(install) | Request::Check(install)) = request else { return Ok(()) };
     if !install.binaries.is_empty() {
         return Ok(());
@@ -124,40 +125,33 @@ pub async fn carry_out(
         Kind::Run(_) => output::log_dir(&settings.state_dir, &id),
         Kind::Query => None,
     };
-    let output::Readers { readers, prompt, screen } =
+    let output::Readers { mut readers, prompt, screen } =
         output::readers(global, &asked.run, asked.kind, settings.color, logs.as_deref(), settings.interactive);
     let password = password::of_login(&asked.run, prompt.as_ref()).await?;
     let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
     let sudo = SudoPassword::new(sudo_password::given(&asked.sudo, prompt.as_ref()).await?, prompt.clone());
-    let fleet: Arc<dyn Fleet> = match ssh {
-        None => Arc::new(LocalFleet::new(&settings)),
-        Some(ssh) => {
-            let connector = Connector::with_people(&settings, ssh, people);
-            for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
-                connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
-            }
-            Arc::new(SshFleet::new(connector, &settings, &asked.request))
-        }
+    let fleet = reach(&settings, ssh, people, &hosts, &asked.request)?;
+    let door = match asked.kind {
+        Kind::Run(_) => door::open(&settings, &id, asked.request.verb(), &hosts, &scope),
+        Kind::Query => None,
     };
+    let door = door.map(|(door, journal)| {
+        readers.push(Box::new(journal));
+        door
+    });
 
     let reporter = report::spawn(receiver, readers)
         .map_err(|error| Complaint::usage(format!("cannot start a thread: {error}")))?;
     let timer = settings.limits.run.map(|limit| tokio::spawn(expire(scope.clone(), limit)));
 
-    let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));
+    let request = match asked.request {
+        Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
+        request => request,
+    };
     let run = Run {
-        fleet,
-        catalog,
-        request: match asked.request {
-            Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
-            request => request,
-        },
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
-        local_builds,
-        sudo,
-        who: format!("{}@{}", settings.user, machine()),
-        settings,
+        ..assemble(&id, settings, fleet, catalog, request, sudo)
     };
     let run = Arc::new(run);
     let mut conclusion = dispatch(&scope, run.clone(), &hosts).await;
@@ -175,6 +169,9 @@ pub async fn carry_out(
     {
         tell(&format!("rbee: {error}\n"));
     }
+    if let Some(door) = door {
+        door.close(bench::ended(&run, &conclusion)).await;
+    }
     if asked.kind == Kind::Query {
         match &asked.answer {
             Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
@@ -183,6 +180,44 @@ pub async fn carry_out(
         }
     }
     Ok(exit(&conclusion, asked.changes_exit))
+}
+
+/// The way to the hosts; what ssh_config says of one of them and cannot be followed ends it before any is contacted.
+pub fn reach(
+    settings: &Settings,
+    ssh: Option<SshConfig>,
+    people: People,
+    hosts: &[Host],
+    request: &Request,
+) -> Result<Arc<dyn Fleet>, Complaint> {
+    let Some(ssh) = ssh else { return Ok(Arc::new(LocalFleet::new(settings))) };
+    let connector = Connector::with_people(settings, ssh, people);
+    for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
+        connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
+    }
+    Ok(Arc::new(SshFleet::new(connector, settings, request)))
+}
+
+/// What the engine takes; the same for what was typed and for what a hive was given.
+pub fn assemble(
+    id: &RunId,
+    settings: Settings,
+    fleet: Arc<dyn Fleet>,
+    catalog: Catalog,
+    request: Request,
+    sudo: SudoPassword,
+) -> Run {
+    Run {
+        fleet,
+        catalog,
+        request,
+        max_fail: None,
+        all_or_nothing: false,
+        local_builds: LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str())),
+        sudo,
+        who: format!("{}@{}", settings.user, machine()),
+        settings,
+    }
 }
 
 fn exit(conclusion: &Conclusion, changes_exit: bool) -> ExitCode {

@@ -4,15 +4,23 @@
 
 mod answer;
 mod args;
+mod args_hive;
 mod args_worker;
 mod asked;
+mod bench;
 mod context;
+mod door;
 mod fleet;
+mod follow;
+mod hive;
 mod inventory;
+mod job;
 mod offers;
 mod output;
 mod password;
+mod places;
 mod programs;
+mod remote;
 mod sandbox;
 mod signals;
 mod sudo_password;
@@ -93,6 +101,8 @@ fn run() -> Result<ExitCode, Complaint> {
             runtime()?.block_on(fleet::run(args.global, command.hosts.as_deref(), command.command))
         }
         Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
+        Command::Hive(command) => runtime()?.block_on(hive::run(&args.global, command)),
+        Command::Job(command) => runtime()?.block_on(job::run(&args.global, command)),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {

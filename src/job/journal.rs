@@ -117,7 +117,9 @@ impl Tally {
             EventKind::Cancel { stage: CancelStage::Unconfirmed, survivors, .. } => {
                 self.remains.survivors = self.remains.survivors.saturating_add(*survivors);
             }
-            EventKind::HostFinished(report) if report.outcome != Outcome::Changed && report.outcome != Outcome::Unchanged => {
+            EventKind::HostFinished(report)
+                if report.outcome != Outcome::Changed && report.outcome != Outcome::Unchanged =>
+            {
                 if self.remains.hosts.len() < LISTED
                     && let Some(host) = host()
                 {

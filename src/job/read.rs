@@ -72,20 +72,21 @@ impl Log {
             if piece.first > wanted {
                 return cursor.skip(piece.first - 1);
             }
+            if wanted > cursor.seen + 1 {
+                return cursor.skip(wanted - 1);
+            }
             match lines(&piece, cursor, wanted) {
                 Ok(text) => return Batch::Lines { first: wanted, text },
                 // Removed between looking and reading: the index no longer has it.
-                Err(error) if error.kind() == ErrorKind::NotFound && self.piece(wanted).is_none_or(|now| now.first > wanted) => {}
-                // Damaged or gone: what it had is lost, and the reader goes on behind it.
-                Err(_) => {
-                    wanted = piece.end;
-                    if wanted >= next {
-                        return cursor.skip(next - 1);
-                    }
-                    return cursor.skip(wanted - 1);
-                }
+                Err(error) if error.kind() == ErrorKind::NotFound && !self.has(&piece) => {}
+                // Damaged, or removed by somebody else: what it had is lost, and the reader goes on behind it.
+                Err(_) => wanted = piece.end,
             }
         }
+    }
+
+    fn has(&self, piece: &Piece) -> bool {
+        self.piece(piece.first).is_some_and(|now| now.first == piece.first)
     }
 }
 

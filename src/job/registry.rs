@@ -382,19 +382,17 @@ fn new_form(id: &RunId, verb: String, submission: Value, hosts: &[HostName]) -> 
 
 /// What an exit status makes of a job, and why.
 fn verdict(ended: &Ended, asked: Option<CancelReason>, by: Option<&str>) -> (JobState, Option<String>) {
-    let by_somebody = matches!(
-        asked,
-        Some(CancelReason::Client | CancelReason::Interrupt | CancelReason::Terminate)
-    );
+    let by_somebody = matches!(asked, Some(CancelReason::Client | CancelReason::Interrupt | CancelReason::Terminate));
     match ended.exit {
         ExitCode::Ok | ExitCode::Changes => (JobState::Completed, None),
         ExitCode::Interrupted | ExitCode::Terminated => {
             let by = by.map_or_else(String::new, |by| format!(" by {by}"));
             (JobState::Cancelled, Some(format!("cancelled{by}")))
         }
-        ExitCode::Unconfirmed if by_somebody => {
-            (JobState::Cancelled, Some(format!("cancelled; {}", ended.error.as_deref().unwrap_or("cleanup unconfirmed"))))
-        }
+        ExitCode::Unconfirmed if by_somebody => (
+            JobState::Cancelled,
+            Some(format!("cancelled; {}", ended.error.as_deref().unwrap_or("cleanup unconfirmed"))),
+        ),
         ExitCode::Deadline => (JobState::Failed, Some(CancelReason::Deadline.as_str().to_owned())),
         exit => (JobState::Failed, Some(ended.error.clone().unwrap_or_else(|| format!("exit status {}", exit.code())))),
     }

@@ -36,6 +36,10 @@ pub enum Operation {
         #[serde(default)]
         dry_run: bool,
     },
+    /// `worker available`.
+    WorkerCatalogList {},
+    /// `worker get`: in the catalog, and installed.
+    WorkerCatalogGet { worker_id: String },
     /// `fleet status`.
     WorkerListInstalled {},
     /// `fleet rollback`.
@@ -111,7 +115,9 @@ impl Submission {
         match map.remove("hive_id") {
             None => {}
             Some(id) if id == "localhost" => {}
-            Some(id) => return Err(NotASubmission(format!("hive_id {id} is not this hive: it is \"localhost\", or left out"))),
+            Some(id) => {
+                return Err(NotASubmission(format!("hive_id {id} is not this hive: it is \"localhost\", or left out")));
+            }
         }
         let hosts = text_field(&mut map, "hosts")?;
         if hosts.as_deref().is_some_and(|hosts| hosts.trim().is_empty()) {
@@ -170,10 +176,11 @@ impl Operation {
             }
             // Never a path: a folder of the hive's machine is not for a client to name.
             Self::WorkerCheck { worker_id }
+            | Self::WorkerCatalogGet { worker_id }
             | Self::WorkerInstall { worker_id, .. }
             | Self::WorkerRemove { worker_id, .. } => id(worker_id),
             Self::WorkerRollback { worker_id } => worker_id.as_deref().map_or(Ok(()), id),
-            Self::Ping {} | Self::HiveCheck {} | Self::WorkerListInstalled {} => Ok(()),
+            Self::Ping {} | Self::HiveCheck {} | Self::WorkerCatalogList {} | Self::WorkerListInstalled {} => Ok(()),
         }
     }
 }
@@ -193,7 +200,8 @@ mod tests {
         assert_eq!((read.hosts.as_deref(), read.timeout), (Some("@lab"), Some(Duration::from_secs(5400))));
         let again = Submission::parse(read.to_value().to_string().as_bytes()).unwrap();
         assert_eq!(again, read);
-        let exec = Submission::new(Operation::Exec { command: vec!["true".into()] }).within(Some(Duration::from_secs(9)));
+        let exec =
+            Submission::new(Operation::Exec { command: vec!["true".into()] }).within(Some(Duration::from_secs(9)));
         assert_eq!(exec.to_value().to_string(), r#"{"command":["true"],"operation":"exec","timeout":"9000ms","v":1}"#);
     }
 

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod faults;
+mod hive;
 mod install;
 mod loss;
 mod scale;

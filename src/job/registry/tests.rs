@@ -114,6 +114,7 @@ async fn a_cancel_waits_for_what_was_confirmed() {
             done(ExitCode::Interrupted)
         }))
         .unwrap();
+    until(job.state.subscribe().wait_for(|state| *state == JobState::Running)).await.unwrap();
     let form = until(registry.cancel(job.id().as_str(), "somebody")).await.unwrap();
     assert_eq!((form.state.0, form.reason.as_deref()), (JobState::Cancelled, Some("cancelled by somebody")));
     let remains = form.remains.unwrap();
@@ -166,7 +167,10 @@ async fn side_by_side_nothing_leaks() {
         assert_eq!(lines.len(), 2003);
         for line in lines {
             let value: Value = serde_json::from_str(&line.to_line()).unwrap();
-            assert_eq!((value["run"].as_str(), value["job"].as_str()), (Some(job.id().as_str()), Some(job.id().as_str())));
+            assert_eq!(
+                (value["run"].as_str(), value["job"].as_str()),
+                (Some(job.id().as_str()), Some(job.id().as_str()))
+            );
             assert!(value["type"] != "line" || value["text"] == word, "{value}");
         }
     }
@@ -175,9 +179,8 @@ async fn side_by_side_nothing_leaks() {
 #[tokio::test]
 async fn after_a_crash_jobs_are_ended_reported_and_listed() {
     let (dir, registry) = one_at_a_time();
-    let jobs: Vec<_> = (0..2)
-        .map(|_| registry.submit(order(async |_| std::future::pending().await)).unwrap())
-        .collect();
+    let jobs: Vec<_> =
+        (0..2).map(|_| registry.submit(order(async |_| std::future::pending().await)).unwrap()).collect();
     until(jobs[0].state.subscribe().wait_for(|state| *state == JobState::Running)).await.unwrap();
     // The record of a process that is gone.
     for job in &jobs {
@@ -194,7 +197,8 @@ async fn after_a_crash_jobs_are_ended_reported_and_listed() {
     assert_eq!(words(&stream(&ran).await), ["job_queued", "job_started", "job_finished"]);
     // And a third one reads what the second wrote.
     let third = Registry::open(dir.path().join("jobs"), Limits::default()).unwrap();
-    assert_eq!(third.get(ran.id().as_str()).unwrap().form(), ran.form());
+    let read = third.get(ran.id().as_str()).unwrap().form();
+    assert_eq!((read.state, read.reason, read.last_event), (ran.form().state, ran.form().reason, 3));
     assert_eq!(third.list().len(), 2);
 }
 
