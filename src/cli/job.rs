@@ -65,7 +65,10 @@ pub async fn submit(global: &Global, flags: &SubmitFlags, submission: Submission
     }
     let form = client.get(&id).await.map_err(|error| complain(&error))?;
     let exit = follow(global, &client, &id, &form.verb, 0, Interest::Owner).await?;
-    if let Ok(JobForm { result: Some(result), .. }) = client.get(&id).await {
+    // Where the end was not seen there is no answer either.
+    if exit != ExitCode::Unconfirmed
+        && let Ok(JobForm { result: Some(result), .. }) = client.get(&id).await
+    {
         print(&format!("{result:#}\n"));
     }
     Ok(exit)

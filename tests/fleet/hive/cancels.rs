@@ -59,13 +59,13 @@ fn one(stage: &Stage, hive: &Hive, nth: usize) -> Duration {
     let wait = Duration::from_millis(rand::random_range(0..3000));
     thread::sleep(wait);
     let asked = Instant::now();
-    let twice = nth.is_multiple_of(4).then(|| (hive.socket.clone(), id.clone()));
+    let way = &hive.way;
     let answer = thread::scope(|scope| {
-        if twice.is_some() {
+        if nth.is_multiple_of(4) {
             // At the same time, by another client.
-            scope.spawn(|| hive.ask("POST", &format!("/v1/jobs/{id}/cancel"), None).is(200));
+            scope.spawn(|| way.ask("POST", &format!("/v1/jobs/{id}/cancel"), None).is(200));
         }
-        hive.cancel(&id)
+        way.cancel(&id)
     });
     let took = asked.elapsed();
     let moment = format!("after {wait:?}: {answer:#}");

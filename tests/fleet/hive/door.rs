@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Hive, answer};
+use super::{Hive, Way, answer};
 use crate::{stage::Stage, support::token};
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -238,10 +238,12 @@ fn what_it_is_and_does_can_be_read() {
 fn a_run_shows_its_job_and_no_more() {
     let stage = Stage::new(&["one"]);
     let word = token();
-    let mut live = stage.start(&format!("fleet exec -H one -- echo here; sleep {word}"));
+    let mut command = stage.command("--output json fleet exec -H one --");
+    command.arg(format!("echo here; sleep {word}"));
+    let mut live = crate::stage::Live::start(command);
     live.until_line("here");
     let run = fs::read_dir(stage.lab.home().join(".local/state/rbee/run")).unwrap().next().unwrap().unwrap().path();
-    let door = Hive { live, socket: run, port: 0, token: String::new() };
+    let door = Hive { live, way: Way { socket: run, port: 0, token: String::new() } };
     let jobs = door.ask("GET", "/v1/jobs", None).is(200).json();
     let id = jobs["jobs"][0]["job_id"].as_str().unwrap().to_owned();
     assert_eq!(jobs["jobs"][0]["state"], "running");

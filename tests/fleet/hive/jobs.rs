@@ -8,7 +8,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::{Hive, lines, types};
+use super::{Way, lines, types};
 use crate::{
     stage::Stage,
     support::{processes_with, token, until_seen},
@@ -162,9 +162,11 @@ fn a_hive_that_was_killed_leaves_nothing_and_the_next_one_says_so() {
     until_seen(&word, 3);
     hive.live.signal(Signal::SIGKILL);
     let ran = hive.live.end();
+    // What ran notices by itself: its processes end, its folder goes, and then its lock.
     let end = Instant::now() + Duration::from_secs(20);
-    while !processes_with(&word).is_empty() {
-        assert!(Instant::now() < end, "alive: {:?}", processes_with(&word));
+    let lock = stage.lab.home().join(".local/state/rbee/lock");
+    while !processes_with(&word).is_empty() || lock.exists() {
+        assert!(Instant::now() < end, "alive: {:?}, {}", processes_with(&word), lock.exists());
         std::thread::sleep(Duration::from_millis(20));
     }
     let hive = stage.hive("");
@@ -214,8 +216,8 @@ fn one_hive_has_the_state_and_stale_sockets_give_way() {
     other.env("HOME", stage.lab.dir().join("elsewhere")).args(["--port", &hive.port.to_string()]);
     crate::stage::run(other).exits(2).says("--port 0");
     hive.live.signal(Signal::SIGKILL);
-    let Hive { live, socket, .. } = hive;
-    live.end();
+    let socket = hive.socket.clone();
+    hive.live.end();
     assert!(socket.exists());
     assert_eq!(stage.rbee("job list").exits(0).stdout, "");
     assert!(!socket.exists());
@@ -235,7 +237,7 @@ fn many_readers_cost_little_and_see_one_order() {
     let id = hive.exec(&format!("until [ -e {} ]; do sleep 0.1; done; seq 1 {count}", gate.display()));
     std::thread::scope(|scope| {
         for nth in 0..readers {
-            let (hive, id) = (&hive, &id);
+            let (hive, id) = (&hive.way, &id);
             std::thread::Builder::new()
                 .stack_size(256 << 10)
                 .spawn_scoped(scope, move || check_sequence(hive, id, count, nth))
@@ -248,7 +250,7 @@ fn many_readers_cost_little_and_see_one_order() {
 }
 
 /// Reads a stream as it comes; what a bound dropped is counted as it says.
-fn check_sequence(hive: &Hive, id: &str, count: u64, nth: usize) {
+fn check_sequence(hive: &Way, id: &str, count: u64, nth: usize) {
     let mut stream = std::io::BufReader::with_capacity(64 << 10, hive.stream());
     write!(stream.get_mut(), "GET /v1/jobs/{id}/stream HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
     let (mut line, mut seen, mut spoken, mut gaps) = (String::new(), 0, 0, 0);

@@ -26,9 +26,23 @@ const PATIENCE: Duration = Duration::from_secs(100);
 /// A hive that runs.
 pub struct Hive {
     pub live: Live,
+    pub way: Way,
+}
+
+/// How to get at it; clients share one.
+#[derive(Debug, Clone)]
+pub struct Way {
     pub socket: PathBuf,
     pub port: u16,
     pub token: String,
+}
+
+impl std::ops::Deref for Hive {
+    type Target = Way;
+
+    fn deref(&self) -> &Way {
+        &self.way
+    }
 }
 
 /// What it answered.
@@ -70,9 +84,18 @@ impl Hive {
         let Some(said) = live.until(|said| said["socket"].is_string()) else { panic!("no hive: {}", live.end()) };
         let port = said["url"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
         let token = fs::read_to_string(home.join(".local/state/rbee/hive/token")).unwrap().trim().to_owned();
-        Self { live, socket: said["socket"].as_str().unwrap().into(), port, token }
+        Self { live, way: Way { socket: said["socket"].as_str().unwrap().into(), port, token } }
     }
 
+    /// Ends it as its service manager would; all its jobs end.
+    #[track_caller]
+    pub fn end(self) -> Ran {
+        self.live.signal(nix::sys::signal::Signal::SIGTERM);
+        self.live.end()
+    }
+}
+
+impl Way {
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -168,13 +191,6 @@ impl Hive {
     #[track_caller]
     pub fn cancel(&self, id: &str) -> Value {
         self.ask("DELETE", &format!("/v1/jobs/{id}"), None).is(200).json()
-    }
-
-    /// Ends it as its service manager would; all its jobs end.
-    #[track_caller]
-    pub fn end(self) -> Ran {
-        self.live.signal(nix::sys::signal::Signal::SIGTERM);
-        self.live.end()
     }
 }
 
