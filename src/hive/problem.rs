@@ -33,7 +33,7 @@ impl Problem {
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: refused.text, hint: refused.hint }
+        Self { status: StatusCode::CONFLICT, detail: refused.text, hint: refused.hint }
     }
 }
 

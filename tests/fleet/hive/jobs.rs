@@ -61,12 +61,12 @@ fn questions_leave_their_answer_with_the_job() {
     let job = hive.until_state(&id, "completed");
     assert_eq!(job["result"]["hosts"][0]["host"], "local", "{job:#}");
     // What cannot be carried out is refused before it is a job.
-    for (submission, says) in [
-        (json!({ "operation": "worker_install", "worker_id": "absent" }), "absent"),
-        (json!({ "operation": "ping", "hosts": "nobody" }), "nobody"),
-        (json!({ "operation": "worker_spawn" }), "worker_spawn"),
+    for (submission, status, says) in [
+        (json!({ "operation": "worker_install", "worker_id": "absent" }), 409, "absent"),
+        (json!({ "operation": "ping", "hosts": "nobody" }), 409, "nobody"),
+        (json!({ "operation": "worker_fly" }), 422, "worker_fly"),
     ] {
-        let refused = hive.ask("POST", "/v1/jobs", Some(&submission)).is(422);
+        let refused = hive.ask("POST", "/v1/jobs", Some(&submission)).is(status);
         assert!(refused.body.contains(says), "{refused:?}");
     }
     assert_eq!(hive.ask("GET", "/v1/jobs", None).json()["jobs"].as_array().unwrap().len(), 2);
