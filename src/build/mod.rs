@@ -17,5 +17,5 @@ mod staged;
 pub use error::BuildError;
 pub use key::{build_key, class_of};
 pub use program::{Built, Packages};
-pub use progress::{Steps, steps_of};
+pub use progress::{Meter, Steps, is_bar};
 pub use staged::{Pin, Staged, stage};

@@ -8,14 +8,14 @@ use tokio::sync::Semaphore;
 use super::{
     Complaint, answer,
     args::{Global, InstallFlags, RunFlags},
-    context::{self, Context},
+    context::Context,
     fleet, offers,
 };
 use crate::{
     engine::{BuildPlace, Conclusion, InstallRequest, Request, Run, SudoPassword, dispatch, request::Wanted},
     hive::{Bench, Refused},
     inventory::Intent,
-    job::{Ended, Order},
+    job::{Ended, Order, Work},
     preflight,
     scope::{Cancel, Scope, events},
     target::{Target, local::local, ssh::People, supervisor::Supervision},
@@ -51,7 +51,8 @@ impl Machine {
 #[async_trait]
 impl Bench for Machine {
     async fn prepare(&self, submission: &Submission) -> Result<Order, Refused> {
-        let (global, run, submission) = (self.global.clone(), self.run.clone(), submission.clone());
+        let (global, run) = (self.global.clone(), self.run.clone());
+        let asked = submission.clone();
         let prepared = tokio::task::spawn_blocking(move || order(&global, &run, &submission)).await;
         prepared
             .map_err(|error| Refused { text: format!("a bug in rbee: {error}"), hint: None })?
@@ -72,37 +73,52 @@ impl Bench for Machine {
     }
 }
 
-/// Checks everything that needs no connection.
-fn order(global: &Global, run: &RunFlags, submission: &Submission) -> Result<Order, Complaint> {
-    let request = request(&submission.operation)?;
-    let intent = if request.changes() { Intent::Change } else { Intent::Read };
-    let (context, hosts) = match &submission.hosts {
+/// What is written about the hosts that are meant.
+fn read(
+    global: &Global,
+    run: &RunFlags,
+    submission: &Submission,
+    request: &Request,
+) -> Result<(Context, Vec<Host>), Complaint> {
+    match &submission.hosts {
         Some(pattern) => {
             let context = Context::load(global, run, &InstallFlags::default())?;
+            let intent = if request.changes() { Intent::Change } else { Intent::Read };
             let hosts = context.select(Some(pattern), intent)?;
-            (context, hosts)
+            Ok((context, hosts))
         }
         // Neither inventory nor ssh_config are read for this machine.
-        None => (Context::here(global, run, &InstallFlags::default())?, vec![Host::local()]),
-    };
-    let catalog = context::catalog(global)?;
-    fleet::check_workers(&request, &catalog, &hosts)?;
-    let Context { settings, ssh, inventory } = context;
-    let fleet = fleet::reach(&settings, ssh, People::default(), &hosts, &request)?;
-    let verb = request.verb().to_owned();
-    let names = hosts.iter().map(|host| host.name.clone()).collect();
-    let limit = submission.timeout.or(settings.limits.run);
-    let max_fail = inventory.defaults().max_fail;
-    let work = Box::new(move |scope: Scope| -> std::pin::Pin<Box<dyn Future<Output = Ended> + Send>> {
-        Box::pin(async move {
-            let id = scope.events().run().clone();
-            let run = fleet::assemble(&id, settings, fleet, catalog, request, SudoPassword::new(None, None));
-            let run = Arc::new(Run { max_fail, ..run });
-            let conclusion = dispatch(&scope, run.clone(), &hosts).await;
-            ended(&run, &conclusion)
-        })
-    });
-    Ok(Order { verb, submission: submission.to_value(), hosts: names, limit, work })
+        None => Ok((Context::here(global, run, &InstallFlags::default())?, vec![Host::local()])),
+    }
+}
+
+impl Machine {
+    /// Checks everything that needs no connection to a host.
+    async fn order(
+        &self,
+        submission: &Submission,
+        request: Request,
+        context: Context,
+        hosts: Vec<Host>,
+    ) -> Result<Order, Complaint> {
+        let catalog = fleet::open_catalog(&self.global, &context.settings, &request, &hosts).await?;
+        let Context { settings, ssh, inventory } = context;
+        let fleet = fleet::reach(&settings, ssh, People::default(), &hosts, &request)?;
+        let verb = request.verb().to_owned();
+        let names = hosts.iter().map(|host| host.name.clone()).collect();
+        let limit = submission.timeout.or(settings.limits.run);
+        let max_fail = inventory.defaults().max_fail;
+        let work: Work = Box::new(move |scope: Scope| {
+            Box::pin(async move {
+                let id = scope.events().run().clone();
+                let run = fleet::assemble(&id, settings, fleet, catalog, request, SudoPassword::new(None, None));
+                let run = Arc::new(Run { max_fail, ..run });
+                let conclusion = dispatch(&scope, run.clone(), &hosts).await;
+                ended(&run, &conclusion)
+            })
+        });
+        Ok(Order { verb, submission: submission.to_value(), hosts: names, limit, work })
+    }
 }
 
 /// The engine's form of an operation.

@@ -11,8 +11,8 @@ use super::{
     Complaint, answer,
     args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
     asked::{Answer, Asked, install_request},
-    bench,
-    context::{self, Context, worker_id},
+    bench, catalogs,
+    context::{Context, worker_id},
     door, offers,
     output::{self, Kind},
     password, print, signals, sudo_password,
@@ -29,7 +29,10 @@ use crate::{
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
     target::ssh::{Connector, People, config::SshConfig},
-    vocab::{ExitCode, Host, Route, RunId, Settings, WorkerId, text::sh_join},
+    vocab::{
+        ExitCode, Host, Route, RunId, Settings, WorkerId,
+        text::{human_duration, sh_join},
+    },
 };
 
 pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
@@ -80,17 +83,37 @@ async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
     })
 }
 
+/// The workers and families whose recipes a request needs; none, where it has no use for a catalog.
+fn wanted<'a>(request: &'a Request, hosts: &'a [Host]) -> Option<Vec<&'a str>> {
+    let listed = || hosts.iter().flat_map(|host| &host.workers).map(WorkerId::as_str).collect();
+    match request {
+        Request::Install(install) | Request::Check(install) if install.binaries.is_empty() => match &install.worker {
+            Some(Wanted::Named(name) | Wanted::Versioned { name, .. }) => Some(vec![name]),
+            Some(Wanted::Recipe(_)) => None,
+            None => Some(listed()),
+        },
+        Request::Look { worker } => Some(worker.iter().map(WorkerId::as_str).collect()),
+        _ => None,
+    }
+}
+
 /// A worker that no catalog has is a mistake of whoever typed it, not of a host.
-pub fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result<(), Complaint> {
+fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result<(), Complaint> {
     let (Request::Install(install) | Request::Check(install)) = request else { return Ok(()) };
     if !install.binaries.is_empty() {
         return Ok(());
     }
     let known = |name: &str| {
-        if catalog.family(name).next().is_some() {
+        let variants: Vec<_> = catalog.family(name).filter(|worker| worker.id.as_str() != name).collect();
+        // Which variant a host gets is known when it was looked at; one that can be had is enough for now.
+        if variants.iter().any(|worker| catalog.get(&worker.id).is_ok()) {
             return Ok(());
         }
-        catalog.resolve(name).map(drop).map_err(|error| Complaint::usage(error.to_string()))
+        let error = match variants.first() {
+            Some(worker) => catalog.get(&worker.id).err(),
+            None => catalog.resolve(name).err(),
+        };
+        error.map_or(Ok(()), |error| Err(Complaint::usage(error.to_string())))
     };
     match &install.worker {
         Some(Wanted::Named(name)) => known(name),
@@ -105,6 +128,30 @@ pub fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Re
     }
 }
 
+/// The catalogs, with the recipes that a request needs; it is for nobody that they do not have.
+pub async fn open_catalog(
+    global: &Global,
+    settings: &Settings,
+    request: &Request,
+    hosts: &[Host],
+) -> Result<Catalog, Complaint> {
+    let catalog = match wanted(request, hosts) {
+        Some(names) => {
+            let opening = catalogs::open(global, &settings.cache_dir, &names);
+            match settings.limits.run {
+                None => opening.await?,
+                Some(limit) => tokio::time::timeout(limit, opening).await.map_err(|_| Complaint {
+                    exit: ExitCode::Deadline,
+                    ..Complaint::usage(format!("the catalogs did not come within {}", human_duration(limit)))
+                })??,
+            }
+        }
+        None => Catalog::default(),
+    };
+    check_workers(request, &catalog, hosts)?;
+    Ok(catalog)
+}
+
 /// Asks it of the hosts and shows what came back.
 pub async fn carry_out(
     global: &Global,
@@ -112,8 +159,7 @@ pub async fn carry_out(
     hosts: Vec<Host>,
     asked: Asked,
 ) -> Result<ExitCode, Complaint> {
-    let catalog = context::catalog(global)?;
-    check_workers(&asked.request, &catalog, &hosts)?;
+    let catalog = open_catalog(global, &context.settings, &asked.request, &hosts).await?;
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;
     let (emitter, receiver) = events(id.clone());

@@ -8,6 +8,7 @@ mod args_hive;
 mod args_worker;
 mod asked;
 mod bench;
+mod catalogs;
 mod context;
 mod door;
 mod fleet;

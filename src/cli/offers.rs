@@ -23,6 +23,8 @@ pub fn available(global: &Global, catalog: &Catalog, conclusion: &Conclusion, al
         print_json(&available_document(catalog, conclusion));
         return;
     }
+    // Where nobody could be asked, nothing is known to fit.
+    let all = all || hosts.is_empty();
     let shown = fit.iter().chain(if all { &rest[..] } else { &[] });
     let rows: Vec<Vec<String>> = shown
         .map(|(listed, _)| {
@@ -41,9 +43,8 @@ pub fn available(global: &Global, catalog: &Catalog, conclusion: &Conclusion, al
         let place = if hosts.len() > 1 { "any of these hosts" } else { "this machine" };
         super::tell(&format!("{} more do not fit {place}; --all lists them\n", rest.len()));
     }
-    for problem in catalog.problems() {
-        super::tell(&format!("rbee: {problem}\n"));
-    }
+    catalog.problems().iter().for_each(|problem| super::tell(&format!("rbee: {problem}\n")));
+    answer::complaints(conclusion);
 }
 
 /// The same as one document, with those that fit nowhere.
@@ -69,6 +70,8 @@ pub fn one_document(catalog: &Catalog, conclusion: &Conclusion, id: &WorkerId) -
     let mut document = answer::document("get", conclusion);
     document["id"] = id.as_str().into();
     document["catalog"] = catalog.list().find(|listed| listed.worker.id == *id).map_or(Value::Null, offer_value);
+    let unfetched = document["catalog"].is_object().then(|| catalog.get(id).err()).flatten();
+    document["problem"] = unfetched.map(|error| error.to_string()).into();
     document["shadowed"] = catalog.shadowed(id).map(offer_value).collect();
     document
 }
@@ -85,6 +88,7 @@ pub fn one(global: &Global, catalog: &Catalog, conclusion: &Conclusion, id: &Wor
         let error = catalog.get(id).err().map(|error| error.to_string()).unwrap_or_default();
         return Err(Complaint::usage(error));
     }
+    let unfetched = listed.and_then(|_| catalog.get(id).err()).map(|error| error.to_string());
     let shadowed: Vec<&Listed> = catalog.shadowed(id).collect();
     if global.output == OutputForm::Json {
         print_json(&one_document(catalog, conclusion, id));
@@ -96,6 +100,7 @@ pub fn one(global: &Global, catalog: &Catalog, conclusion: &Conclusion, id: &Wor
             let version = other.version.as_deref().unwrap_or("unknown");
             vec!["hides".to_owned(), format!("{version} of {}", other.origin)]
         }));
+        rows.extend(unfetched.map(|why| vec!["no recipe".to_owned(), why]));
         super::print(&table(&["CATALOG", id.as_str()], &rows));
         super::print("\n");
     }

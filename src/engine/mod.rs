@@ -13,6 +13,8 @@ mod install;
 mod job;
 pub mod local_build;
 mod make;
+mod needs;
+mod pace;
 mod phase;
 pub mod plan;
 mod query;

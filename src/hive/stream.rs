@@ -22,6 +22,8 @@ use crate::job::{Batch, Cursor, gap_line};
 
 /// A comment goes out when nothing else did for so long.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+/// The highest number that JSON has for everybody.
+const LAST: u64 = (1 << 53) - 1;
 /// What a client is told to wait before it comes back.
 const RETRY: &str = "retry: 1000\n\n";
 
@@ -30,9 +32,16 @@ pub async fn show(State(door): State<Door>, Path(id): Path<String>, headers: Hea
     let job = jobs::find(&door, &id)?;
     let seen = match headers.get("last-event-id") {
         None => 0,
-        Some(value) => value.to_str().ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
-            Problem::new(StatusCode::BAD_REQUEST, "Last-Event-ID must be the number of the last event that was seen")
-        })?,
+        Some(value) => {
+            value.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|seen| *seen <= LAST).ok_or_else(
+                || {
+                    Problem::new(
+                        StatusCode::BAD_REQUEST,
+                        "Last-Event-ID must be the number of the last event that was seen",
+                    )
+                },
+            )?
+        }
     };
     let log = job.log().clone();
     if log.has_ended() && seen >= log.last() {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::WorkerId;
+use super::{Dependency, WorkerId};
 
 /// What a worker computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,8 @@ pub struct Needs {
     pub memory: u64,
     /// Tools, optionally with the least version: "cargo>=1.70", "cmake", "c++".
     pub tools: Vec<String>,
+    /// What its recipe names; known once that is read.
+    pub packages: Vec<Dependency>,
 }
 
 /// A catalog's entry for a worker.
