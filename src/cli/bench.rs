@@ -53,10 +53,13 @@ impl Bench for Machine {
     async fn prepare(&self, submission: &Submission) -> Result<Order, Refused> {
         let (global, run) = (self.global.clone(), self.run.clone());
         let asked = submission.clone();
-        let prepared = tokio::task::spawn_blocking(move || order(&global, &run, &submission)).await;
-        prepared
-            .map_err(|error| Refused { text: format!("a bug in rbee: {error}"), hint: None })?
-            .map_err(Refused::from)
+        let read = tokio::task::spawn_blocking(move || {
+            let request = request(&asked.operation)?;
+            read(&global, &run, &asked, &request).map(|(context, hosts)| (request, context, hosts))
+        });
+        let read = read.await.map_err(|error| Refused { text: format!("a bug in rbee: {error}"), hint: None })?;
+        let (request, context, hosts) = read?;
+        Ok(self.order(submission, request, context, hosts).await?)
     }
 
     async fn capabilities(&self) -> Result<Capabilities, Refused> {

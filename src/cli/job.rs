@@ -115,7 +115,7 @@ async fn list(global: &Global, remote: &RemoteFlags) -> Result<ExitCode, Complai
             Err(error) => tell(&format!("rbee: {error}\n")),
         }
     }
-    found.sort_by(|(_, one), (_, other)| other.created_at.cmp(&one.created_at));
+    found.sort_by_key(|(_, job)| std::cmp::Reverse(job.created_at));
     if global.output == OutputForm::Json {
         let jobs: Vec<_> = found.iter().map(|(_, job)| job).collect();
         print(&format!("{}\n", json_line(&json!({ "v": 1, "jobs": jobs }))));

@@ -30,19 +30,7 @@ const RETRY: &str = "retry: 1000\n\n";
 /// `GET /v1/jobs/{id}/stream`
 pub async fn show(State(door): State<Door>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let job = jobs::find(&door, &id)?;
-    let seen = match headers.get("last-event-id") {
-        None => 0,
-        Some(value) => {
-            value.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|seen| *seen <= LAST).ok_or_else(
-                || {
-                    Problem::new(
-                        StatusCode::BAD_REQUEST,
-                        "Last-Event-ID must be the number of the last event that was seen",
-                    )
-                },
-            )?
-        }
-    };
+    let seen = seen(&headers)?;
     let log = job.log().clone();
     if log.has_ended() && seen >= log.last() {
         // What ends a reader that would come back for ever.
@@ -78,6 +66,15 @@ pub async fn show(State(door): State<Door>, Path(id): Path<String>, headers: Hea
     });
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     Ok(([kind], Body::new(Channel(receiver))).into_response())
+}
+
+/// Where the reader was.
+fn seen(headers: &HeaderMap) -> Result<u64, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    number.filter(|seen| *seen <= LAST).ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "Last-Event-ID must be the number of the last event that was seen")
+    })
 }
 
 /// One event; its data is one line of JSON, so nothing in it can end it.
