@@ -21,6 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["catalog", "recipe", "preflight", "install"],
     &["build", "prebuilt"],
     &["engine"],
+    &["client", "job"],
     &["hive", "sandbox"],
     &["cli"],
 ];

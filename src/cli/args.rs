@@ -4,7 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::{args_prebuilt::PrebuiltHow, args_sources::SourceFlags, args_worker::WorkerCommand};
+use super::{
+    args_hive::{HiveCommand, Job, Worker},
+    args_prebuilt::PrebuiltHow,
+    args_sources::SourceFlags,
+    args_worker::WorkerCommand,
+};
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -78,8 +83,12 @@ pub enum Command {
     /// Work on the selected hosts
     Fleet(Box<Fleet>),
     /// Workers on this machine: what can be installed, and what is
+    Worker(Box<Worker>),
+    /// The daemon of this machine, which takes jobs over HTTP
     #[command(subcommand)]
-    Worker(Box<WorkerCommand>),
+    Hive(HiveCommand),
+    /// Jobs of hives, and of runs in progress
+    Job(Job),
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),

@@ -8,6 +8,7 @@ mod faults;
 mod fetch;
 #[path = "../support/http.rs"]
 mod http;
+mod hive;
 mod install;
 mod loss;
 mod needs;
