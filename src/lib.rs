@@ -8,6 +8,7 @@ pub mod cli;
 pub mod engine;
 pub mod install;
 pub mod inventory;
+pub mod models;
 pub mod preflight;
 pub mod process;
 pub mod recipe;

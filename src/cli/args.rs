@@ -284,6 +284,8 @@ pub enum SandboxCommand {
         count: u32,
         #[command(flatten)]
         place: SandboxPlace,
+        #[command(flatten)]
+        hub: super::args_model::HubFlags,
         /// Come back when they are ready, and leave them running
         #[arg(long)]
         detach: bool,

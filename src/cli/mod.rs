@@ -4,6 +4,7 @@
 
 mod answer;
 mod args;
+mod args_model;
 mod context;
 mod fleet;
 mod inventory;
