@@ -112,10 +112,7 @@ segment() {
     case $rc in
       0)
         [ "$now" = -1 ] || continue
-        case $X$st in
-          200) why ranges "$st" ;;
-          *) why page "${st:-none}" ;;
-        esac
+        why page "${st:-none}"
         return
         ;;
       22)
