@@ -119,7 +119,8 @@ pub fn plan(manifest: &Manifest, survey: &Survey, options: &Options) -> Result<H
     };
     let kept: u64 = missing.iter().map(kept).sum();
     let links = manifest.files.iter().filter(|file| !survey.files.contains(&file.path)).count();
-    let stale = survey.reference.as_deref() != Some(&manifest.commit) && !super::reference::is_commit(&manifest.revision);
+    let stale =
+        survey.reference.as_deref() != Some(&manifest.commit) && !super::reference::is_commit(&manifest.revision);
     let large = missing.iter().any(|file| file.blob.is_large());
     let (via, why) = way(survey, options, large)?;
     let plan = HostPlan {
@@ -193,7 +194,8 @@ mod tests {
     use crate::models::{BlobId, RepoId};
 
     fn manifest() -> Manifest {
-        let file = |path: &str, blob: String, size| ModelFile { path: path.into(), size, blob: BlobId::parse(&blob).unwrap() };
+        let file =
+            |path: &str, blob: String, size| ModelFile { path: path.into(), size, blob: BlobId::parse(&blob).unwrap() };
         Manifest {
             repo: RepoId::new("a/b").unwrap(),
             revision: "main".into(),
@@ -206,7 +208,9 @@ mod tests {
 
     fn host(more: &str) -> Survey {
         let mut survey = Survey::default();
-        survey.read(&format!("cache /c\nwritable yes\ndf x 1 1 99999999 1% /\ncurl curl 8\nreach 0\nhash openssl\n{more}"));
+        survey.read(&format!(
+            "cache /c\nwritable yes\ndf x 1 1 99999999 1% /\ncurl curl 8\nreach 0\nhash openssl\n{more}"
+        ));
         survey
     }
 

@@ -53,9 +53,15 @@ mod tests {
     /// What is sent to a host is pinned: a change of it is a change to be seen.
     #[test]
     fn what_is_sent_is_pinned() {
-        for (name, text) in
-            [("survey", SURVEY), ("fetch", FETCH), ("link", LINK), ("take", TAKE), ("prove", PROVE), ("list", LIST), ("remove", REMOVE)]
-        {
+        for (name, text) in [
+            ("survey", SURVEY),
+            ("fetch", FETCH),
+            ("link", LINK),
+            ("take", TAKE),
+            ("prove", PROVE),
+            ("list", LIST),
+            ("remove", REMOVE),
+        ] {
             insta::assert_snapshot!(name, command(name, &[("M", "models--it's--me")], text).script);
         }
     }

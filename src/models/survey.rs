@@ -64,7 +64,8 @@ pub async fn survey(
             ("F", &paths.join("\n")),
         ];
         let mut said = Captured::default();
-        let exit = target.run(scope, &script::command("look for the model", &values, script::SURVEY), &mut said).await?;
+        let exit =
+            target.run(scope, &script::command("look for the model", &values, script::SURVEY), &mut said).await?;
         all.read(&said.text());
         if all.cache.is_empty() {
             let words = said.last_words();
