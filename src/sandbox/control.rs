@@ -111,10 +111,25 @@ pub async fn down(dir: &Path) -> Result<Down, SandboxError> {
 
 /// Ends what a sandbox that is gone left behind, unless the next one is in the folder already.
 async fn clean(dir: &Path) -> Ended {
-    let Ok(Some(_lock)) = layout::lock(dir) else { return Ended::default() };
+    let Some(_lock) = lock_of_the_dead(dir).await else { return Ended::default() };
     let ended = children::sweep(dir).await;
     Record::remove(dir);
     ended
+}
+
+/// A process that was killed may still hold its files for a moment, when it counts as dead already.
+async fn lock_of_the_dead(dir: &Path) -> Option<File> {
+    let deadline = Instant::now() + AFTER_KILL;
+    loop {
+        if let Some(lock) = layout::lock(dir).ok()? {
+            return Some(lock);
+        }
+        let next = Record::read(dir).ok()?.is_some_and(|record| record.is_alive());
+        if next || Instant::now() >= deadline {
+            return None;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn send(pid: u32, signal: Signal) -> Result<(), SandboxError> {

@@ -12,7 +12,6 @@ b=${XDG_CACHE_HOME:-$HOME/.cache}/rbee/roam c='' in=''
 # One record; a single write, so that it cannot be torn apart.
 say() { printf '\036%s %s\n' "$R" "$*"; }
 both() { say "$@"; say "$@" >&4; }
-nap() { sleep 0.05 || { sleep 1; n=$((n - 19)); }; }
 
 fail() {
   echo "without a connection no command can be kept alive there: $1"
@@ -30,27 +29,6 @@ start() {
   ( own "$sh" -c "$k" keeper "$sh" "$s" "$Y" ) </dev/null >/dev/null 2>&1 3<&- 4>&- &
   : >ready
 }
-
-own() {
-  case $s in
-    setsid) exec setsid "$@" ;;
-    perl) exec perl -e 'use POSIX ();POSIX::setsid();exec {$ARGV[0]} @ARGV' "$@" ;;
-    python3) exec python3 -c 'import os,sys;os.setsid();os.execvp(sys.argv[1],sys.argv[1:])' "$@" ;;
-  esac
-}
-
-# Sets `t` to when a process began: its number alone may be another one's by now.
-born() {
-  t=''
-  { read -r t; } <"/proc/$1/stat" || { t=$(ps -o lstart= -p "$1" | tr -dc 0-9A-Za-z); return; }
-  # shellcheck disable=SC2086
-  set -- ${t##*) }
-  t=''
-  [ $# -gt 19 ] && [ "$1" != Z ] || return
-  shift 19
-  t=$1
-}
-is() { born "$1"; [ -n "$t" ] && [ "$t" = "$2" ]; }
 
 # Ends the relay before this one; its input is cut off where its count says.
 evict() {

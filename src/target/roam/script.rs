@@ -2,6 +2,7 @@
 
 use crate::{target::supervisor::script::lean, vocab::text::sh_quote};
 
+const SHARED: &str = include_str!("shared.sh");
 const RELAY: &str = include_str!("relay.sh");
 const KEEPER: &str = include_str!("keeper.sh");
 
@@ -27,11 +28,12 @@ pub fn relay(terms: &Terms<'_>) -> String {
     // A text that was cut off in the middle is never run.
     let text = r##"p=;l=;while IFS= read -r l&&[ "$l" != "#end" ];do p="$p$l$nl";done;[ "$l" = "#end" ]||exit"##;
     format!(
-        "nl=$(printf \"\\n.\");nl=${{nl%.}};{text};k=$p;{text};sh={} Y={} I={id} R={nonce} Q={number} F={} so={so} oo={oo} \
-         se={se} eo={eo};eval \"$p\"\n{}#end\n{}#end\n",
+        "nl=$(printf \"\\n.\");nl=${{nl%.}};{text};pre=$p;{text};k=$pre$p;{text};sh={} Y={} I={id} R={nonce} Q={number} F={} so={so} oo={oo} \
+         se={se} eo={eo};eval \"$pre$p\"\n{}#end\n{}#end\n{}#end\n",
         sh_quote(terms.shell),
         sh_quote(terms.program),
         u8::from(*fresh),
+        lean(SHARED),
         if *fresh { lean(KEEPER) } else { String::new() },
         lean(RELAY),
     )

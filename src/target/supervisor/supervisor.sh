@@ -128,7 +128,11 @@ look() {
         front=$more
       done
       ;;
-    xgroup) sweep ;;
+    xgroup)
+      sweep
+      # Between two programs, in its exec, a process has no environment for a moment.
+      [ -n "$left" ] || { nap; sweep; }
+      ;;
     # Our own code starts nothing that leaves its group. Zombies keep a group, too.
     *) ! kill -0 "-$C" || sweep ;;
   esac

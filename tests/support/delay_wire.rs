@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-#[path = "../tests/support/delay.rs"]
+#[path = "delay.rs"]
 mod delay;
 
 fn main() -> ExitCode {
