@@ -12,10 +12,13 @@ mod choose;
 mod entry;
 mod error;
 mod folder;
+mod offer;
+mod reader;
 mod shelf;
 mod srcinfo;
 
 pub use choose::{Pick, fits};
-pub use entry::parse_entry;
+pub use entry::{Entry, parse_entry};
 pub use error::CatalogError;
+pub use offer::{BuildSettings, Offer, SourceTree};
 pub use shelf::{Catalog, CatalogSource, Listed};

@@ -1,7 +1,7 @@
 //! The workers that can be had, and their recipes when they are wanted.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs,
     path::{Path, PathBuf},
 };
@@ -11,9 +11,10 @@ use include_dir::{Dir, include_dir};
 use super::{
     CatalogError,
     choose::{self, Pick},
-    entry::parse_entry,
+    entry::{self, parse_entry},
     error::nearest,
     folder::{read_folder, read_text},
+    offer::Offer,
     srcinfo::{SrcInfo, parse_srcinfo},
 };
 use crate::vocab::{Facts, RecipeMeta, WorkerId, WorkerMeta, recipe::RecipeFile};
@@ -37,6 +38,7 @@ pub enum CatalogSource {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listed {
     pub worker: WorkerMeta,
+    pub offer: Offer,
     /// From `.SRCINFO`.
     pub version: Option<String>,
     /// "built in", or the folder it came from.
@@ -47,6 +49,9 @@ pub struct Listed {
 #[derive(Debug, Default)]
 pub struct Catalog {
     slots: BTreeMap<WorkerId, Slot>,
+    /// Of a worker that an earlier source has.
+    shadowed: Vec<Listed>,
+    problems: Vec<CatalogError>,
 }
 
 #[derive(Debug)]
@@ -86,7 +91,20 @@ impl Catalog {
     }
 
     fn add(&mut self, slot: Slot) {
-        self.slots.entry(slot.listed.worker.id.clone()).or_insert(slot);
+        match self.slots.entry(slot.listed.worker.id.clone()) {
+            Entry::Vacant(place) => drop(place.insert(slot)),
+            Entry::Occupied(_) => self.shadowed.push(slot.listed),
+        }
+    }
+
+    /// The same worker in later sources.
+    pub fn shadowed(&self, id: &WorkerId) -> impl Iterator<Item = &Listed> {
+        self.shadowed.iter().filter(move |listed| listed.worker.id == *id)
+    }
+
+    /// Entries that were left out, and why.
+    pub fn problems(&self) -> &[CatalogError] {
+        &self.problems
     }
 
     /// All workers, by id.
@@ -156,7 +174,7 @@ impl Slot {
             Place::BuiltIn(folder) => built_in_files(folder),
             Place::Folder(path) => read_folder(path)?,
         };
-        let Listed { worker, version, origin } = self.listed.clone();
+        let Listed { worker, version, origin, .. } = self.listed.clone();
         Ok(RecipeMeta { worker, version, origin, files })
     }
 }
@@ -167,7 +185,8 @@ fn built_in(folder: &'static Dir<'static>) -> Result<Slot, CatalogError> {
     let id = || Ok(WorkerId::new(&name)?);
     let entry = parse_entry(&format!("{name}/worker.toml"), text("worker.toml").unwrap_or(""), id)?;
     let info = text(".SRCINFO").map(parse_srcinfo).unwrap_or_default();
-    let listed = Listed { worker: entry, version: info.version, origin: "built in".to_owned() };
+    let entry::Entry { worker, offer } = entry;
+    let listed = Listed { worker, offer, version: info.version, origin: "built in".to_owned() };
     Ok(Slot { listed, place: Place::BuiltIn(folder) })
 }
 
@@ -222,12 +241,12 @@ fn on_disk(folder: &Path, in_catalog: bool) -> Result<Slot, CatalogError> {
     let entry = read_text(&folder, "worker.toml", TEXT_BYTES)?;
     let file = folder.join("worker.toml");
     let id = || default_id(&folder, &info, in_catalog);
-    let worker = parse_entry(&file.display().to_string(), entry.as_deref().unwrap_or(""), id)?;
+    let entry::Entry { worker, offer } = parse_entry(&file.display().to_string(), entry.as_deref().unwrap_or(""), id)?;
     if in_catalog && folder.file_name() != Some(worker.id.as_str().as_ref()) {
         let why = format!("its id {:?} is not the folder's name", worker.id.as_str());
         return Err(CatalogError::Refused { path: file, why });
     }
-    let listed = Listed { worker, version: info.version, origin: folder.display().to_string() };
+    let listed = Listed { worker, offer, version: info.version, origin: folder.display().to_string() };
     Ok(Slot { listed, place: Place::Folder(folder) })
 }
 

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use super::args_worker::WorkerCommand;
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -75,9 +76,9 @@ pub enum When {
 pub enum Command {
     /// Work on the selected hosts
     Fleet(Box<Fleet>),
-    /// Workers: what can be installed
+    /// Workers on this machine: what can be installed, and what is
     #[command(subcommand)]
-    Worker(WorkerCommand),
+    Worker(Box<WorkerCommand>),
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
@@ -153,10 +154,10 @@ pub enum FleetCommand {
         #[command(flatten)]
         run: RunFlags,
     },
-    /// Remove a worker with its manifest and kept version
+    /// Remove a worker with its manifest and kept version; refused while it runs
     Remove {
         worker: String,
-        /// Remove the file even if it is no longer the one that was installed
+        /// Remove it even while it runs, and even if the file is no longer the one that was installed
         #[arg(long)]
         force: bool,
         #[command(flatten)]
@@ -164,6 +165,9 @@ pub enum FleetCommand {
         #[command(flatten)]
         run: RunFlags,
     },
+    /// The verbs of `rbee worker`, on the selected hosts
+    #[command(subcommand)]
+    Worker(Box<WorkerCommand>),
     /// Run a command
     Exec {
         /// The command and its arguments; one single word is taken as a line for the shell
@@ -176,7 +180,7 @@ pub enum FleetCommand {
 
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub struct InstallFlags {
-    /// Id or family from the catalog, or a folder with a PKGBUILD (with a `/` in it, or starting with `.`)
+    /// Id or family from the catalog, also as ID@VERSION, or a folder with a PKGBUILD (with a `/` in it, or starting with `.`)
     pub worker: Option<String>,
     /// Where to build
     #[arg(long, value_enum, default_value = "auto", env = "RBEE_BUILD")]
@@ -267,12 +271,6 @@ impl From<BuildWhere> for BuildPlace {
             BuildWhere::Local => Self::Local,
         }
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub enum WorkerCommand {
-    /// List the workers of the catalog
-    Available,
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,14 +13,15 @@ use crate::{
     catalog::{Catalog, CatalogSource},
     inventory::{self, Defaults, Intent, Inventory, Source},
     target::ssh::config::{SshConfig, Surroundings},
-    vocab::{Host, Limits, Settings, settings},
+    vocab::{Host, Limits, Settings, WorkerId, settings},
 };
 
 /// Files that were read, before any host is contacted.
 pub struct Context {
     pub settings: Settings,
     pub inventory: Inventory,
-    pub ssh: SshConfig,
+    /// None for this machine alone.
+    pub ssh: Option<SshConfig>,
 }
 
 impl Context {
@@ -31,12 +32,28 @@ impl Context {
         let around = Surroundings::new(&home).with_env(std::env::vars_os());
         let ssh = SshConfig::load_in(global.ssh_config.as_deref(), around)
             .map_err(|error| Complaint::usage(error.to_string()))?;
+        Ok(Self { settings: Self::settings(global, run, install, &inventory)?, inventory, ssh: Some(ssh) })
+    }
+
+    /// For this machine alone: neither inventory nor ssh_config are read.
+    pub fn here(global: &Global, run: &RunFlags, install: &InstallFlags) -> Result<Self, Complaint> {
+        let inventory = Inventory::default();
+        Ok(Self { settings: Self::settings(global, run, install, &inventory)?, inventory, ssh: None })
+    }
+
+    fn settings(
+        global: &Global,
+        run: &RunFlags,
+        install: &InstallFlags,
+        inventory: &Inventory,
+    ) -> Result<Settings, Complaint> {
+        let home = home()?;
         let limits = limits(global, run, install, inventory.defaults());
-        let settings = Settings {
+        Ok(Settings {
             user: user(),
             cache_dir: xdg("XDG_CACHE_HOME", &home, ".cache"),
             state_dir: xdg("XDG_STATE_HOME", &home, ".local/state"),
-            config_dir,
+            config_dir: xdg("XDG_CONFIG_HOME", &home, ".config"),
             ssh_config: global.ssh_config.clone(),
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(PathBuf::from),
             shell: std::env::var_os("SHELL").filter(|s| !s.is_empty()).map(PathBuf::from),
@@ -45,18 +62,21 @@ impl Context {
             forks: global.forks.map(|n| n as usize).or(inventory.defaults().forks).unwrap_or(settings::FORKS),
             color: color(global),
             home,
-        };
-        Ok(Self { settings, inventory, ssh })
+        })
     }
 
     pub fn select(&self, pattern: Option<&str>, intent: Intent) -> Result<Vec<Host>, Complaint> {
-        let known = |name: &str| self.ssh.is_concrete_host(name);
+        let known = |name: &str| self.ssh.as_ref().is_some_and(|ssh| ssh.is_concrete_host(name));
         self.inventory.select(pattern, intent, &known).map_err(|error| Complaint {
             text: error.to_string(),
             hint: error.hint().map(str::to_owned),
             exit: error.exit_code(),
         })
     }
+}
+
+pub fn worker_id(id: &str) -> Result<WorkerId, Complaint> {
+    WorkerId::new(id).map_err(|error| Complaint::usage(error.to_string()))
 }
 
 pub fn catalog(global: &Global) -> Result<Catalog, Complaint> {

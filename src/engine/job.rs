@@ -2,7 +2,14 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query, sudo, trust, undo};
+use super::{
+    Failure, Finding, Request, Run,
+    dispatch::Ticket,
+    install,
+    phase::phase,
+    query, sudo, trust, undo,
+    version::{self, Way},
+};
 use crate::{
     preflight,
     scope::Scope,
@@ -150,6 +157,22 @@ async fn work(
             findings.push(status);
             Ok(Done::unchanged(words))
         }
+        Request::Look { worker } => {
+            let facts = facts(scope, run, target).await?;
+            let mut words = facts.platform();
+            if let Some(worker) = worker {
+                let facts = &facts;
+                let limit = Some(run.settings.limits.short * 4);
+                let held = phase(scope, Phase::Verify, limit, |scope| async move {
+                    query::held(&scope, target, facts, worker).await.map(Finding::Held)
+                });
+                let held = held.await?;
+                words = held.words();
+                findings.push(held);
+            }
+            findings.push(Finding::Facts(Box::new(facts)));
+            Ok(Done::unchanged(words))
+        }
         Request::Check(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
@@ -167,7 +190,14 @@ async fn work(
         Request::Install(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
-            install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await
+            match version::way(scope, run, target, &facts, request).await? {
+                Way::Install => {
+                    install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await
+                }
+                Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
+                Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),
+                Way::Back(worker, _) => undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await,
+            }
         }
         Request::Rollback { worker } => {
             let inside = run.sudo.inside();

@@ -21,11 +21,12 @@ mod sudo;
 mod sudo_password;
 pub mod trust;
 mod undo;
+pub mod version;
 mod watch;
 
 pub use dispatch::{Conclusion, Run, dispatch};
 pub use failure::Failure;
-pub use fleet::{Fleet, SshFleet};
-pub use query::{Finding, InstalledState, WorkerStatus};
+pub use fleet::{Fleet, LocalFleet, SshFleet};
+pub use query::{Finding, Held, InstalledState, WorkerStatus};
 pub use request::{Binary, BuildPlace, InstallRequest, Request};
 pub use sudo_password::SudoPassword;

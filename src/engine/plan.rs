@@ -191,7 +191,7 @@ fn wanted(
             fits(&recipe.worker, facts).map_err(|text| Refusal { text, hint: None })?;
             Ok(vec![(recipe.clone(), "named".into())])
         }
-        Some(Wanted::Named(name)) => Ok(vec![from_catalog(name, None)?]),
+        Some(Wanted::Named(name) | Wanted::Versioned { name, .. }) => Ok(vec![from_catalog(name, None)?]),
         // Nothing is listed for it, so it is as asked.
         None => host.workers.iter().map(|id| from_catalog(id.as_str(), Some("listed in the inventory"))).collect(),
     }

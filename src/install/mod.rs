@@ -8,11 +8,13 @@
 
 mod layout;
 mod lock;
+mod running;
 mod scripts;
 pub mod sudo;
 
 pub use layout::Layout;
 pub use lock::{LockError, lock};
+pub use running::running;
 pub use sudo::{Hands, Places, Sudo};
 
 use crate::{
@@ -189,10 +191,7 @@ pub async fn rollback(
 ) -> Result<Manifest, InstallError> {
     let Some(previous) = current.previous else { return Err(InstallError::NoPrevious(current.worker.clone())) };
     let damaged = |what: String| InstallError::Damaged { worker: current.worker.clone(), what };
-    let mut said = Captured::default();
-    let script = scripts::read_kept(layout, &previous, &current.worker, &current.path);
-    target.run(scope, &Command::own("kept manifest", script), &mut said).await?;
-    let (kept, mut old) = match kept_version(&said.text(), current, previous) {
+    let (kept, mut old) = match read_kept(scope, target, layout, current, previous).await? {
         Some(found) => found.map_err(damaged)?,
         None => return Err(InstallError::NoPrevious(current.worker.clone())),
     };
@@ -211,6 +210,34 @@ pub async fn rollback(
     now.clone_into(&mut old.installed_at);
     activate(scope, target, layout, hands, &part, &old, Some(current)).await?;
     Ok(old)
+}
+
+/// The manifest of the version that a rollback of `current` leads to; `None` where nothing whole is kept.
+///
+/// # Errors
+/// The host could not be asked.
+pub async fn kept(
+    scope: &Scope,
+    target: &dyn Target,
+    layout: &Layout,
+    current: &Manifest,
+) -> Result<Option<Manifest>, InstallError> {
+    let Some(previous) = current.previous else { return Ok(None) };
+    let found = read_kept(scope, target, layout, current, previous).await?;
+    Ok(found.and_then(Result::ok).map(|(_, manifest)| manifest))
+}
+
+async fn read_kept(
+    scope: &Scope,
+    target: &dyn Target,
+    layout: &Layout,
+    current: &Manifest,
+    previous: Digest,
+) -> Result<Option<Result<(String, Manifest), String>>, InstallError> {
+    let mut said = Captured::default();
+    let script = scripts::read_kept(layout, &previous, &current.worker, &current.path);
+    target.run(scope, &Command::own("kept manifest", script), &mut said).await?;
+    Ok(kept_version(&said.text(), current, previous))
 }
 
 /// The kept program that `current` speaks of, with its manifest; what is wrong with it, if nothing else is there.

@@ -65,6 +65,26 @@ pub struct WorkerMeta {
     pub features: Vec<String>,
 }
 
+impl WorkerMeta {
+    /// What a worker is of which nothing is said: for any machine, on its CPU.
+    pub fn new(id: WorkerId) -> Self {
+        Self {
+            family: id.as_str().to_owned(),
+            name: id.as_str().to_owned(),
+            description: String::new(),
+            accelerator: Accelerator::Cpu,
+            platforms: vec!["linux".to_owned(), "macos".to_owned()],
+            architectures: vec!["x86_64".to_owned(), "aarch64".to_owned()],
+            license: String::new(),
+            needs: Needs::default(),
+            limit: None,
+            verify: vec!["--version".to_owned()],
+            features: Vec::new(),
+            id,
+        }
+    }
+}
+
 /// A recipe as found: its entry, its text and what identifies it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecipeMeta {

@@ -14,3 +14,4 @@ mod stage;
 mod support;
 mod trust;
 mod usage;
+mod worker;

@@ -15,18 +15,9 @@ use crate::{
 
 fn worker(accelerator: Accelerator, tools: &[&str]) -> WorkerMeta {
     WorkerMeta {
-        id: WorkerId::new("w").unwrap(),
-        family: "w".into(),
-        name: "W".into(),
-        description: String::new(),
         accelerator,
-        platforms: vec!["linux".into(), "macos".into()],
-        architectures: vec!["x86_64".into(), "aarch64".into()],
-        license: "MIT".into(),
         needs: Needs { disk: 8 << 30, memory: 4 << 30, tools: tools.iter().map(|t| (*t).to_owned()).collect() },
-        limit: None,
-        verify: vec![],
-        features: vec![],
+        ..WorkerMeta::new(WorkerId::new("w").unwrap())
     }
 }
 
