@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::args_worker::WorkerCommand;
+use super::{args_model::ModelCommand, args_worker::WorkerCommand};
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -79,6 +79,9 @@ pub enum Command {
     /// Workers on this machine: what can be installed, and what is
     #[command(subcommand)]
     Worker(Box<WorkerCommand>),
+    /// Models: fetch, check and remove them
+    #[command(subcommand)]
+    Model(Box<ModelCommand>),
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
@@ -168,6 +171,9 @@ pub enum FleetCommand {
     /// The verbs of `rbee worker`, on the selected hosts
     #[command(subcommand)]
     Worker(Box<WorkerCommand>),
+    /// Models: fetch, check and remove them
+    #[command(subcommand)]
+    Model(Box<ModelCommand>),
     /// Run a command
     Exec {
         /// The command and its arguments; one single word is taken as a line for the shell

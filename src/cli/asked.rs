@@ -37,6 +37,8 @@ pub enum Answer {
     Hosts,
     /// The catalog's workers.
     Available { all: bool },
+    /// What the hosts' caches hold.
+    Models,
     /// One worker, in the catalog and on the hosts.
     Worker(WorkerId),
 }

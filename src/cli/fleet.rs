@@ -12,7 +12,7 @@ use super::{
     args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
     asked::{Answer, Asked, install_request},
     context::{self, Context, worker_id},
-    offers,
+    models, offers,
     output::{self, Kind},
     password, print, signals, sudo_password,
     table::table,
@@ -60,6 +60,7 @@ async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
             Asked { install, changes_exit: exit_code, ..query(request, run) }
         }
         FleetCommand::Install { install, dry_run, sudo, run } => Asked::install(install, dry_run, sudo, run).await?,
+        FleetCommand::Model(command) => models::ask(*command)?,
         FleetCommand::Worker(command) => worker::ask(*command).await?,
         FleetCommand::Rollback { worker, sudo, run } => {
             let request = Request::Rollback { worker: worker.as_deref().map(worker_id).transpose()? };
@@ -152,6 +153,7 @@ pub async fn carry_out(
             Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
             request => request,
         },
+        hosts: hosts.len(),
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
@@ -179,6 +181,7 @@ pub async fn carry_out(
         match &asked.answer {
             Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
             Answer::Available { all } => offers::available(global, &run.catalog, &conclusion, *all),
+            Answer::Models => models::show(global, &conclusion),
             Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
         }
     }

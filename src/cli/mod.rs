@@ -10,6 +10,7 @@ mod asked;
 mod context;
 mod fleet;
 mod inventory;
+mod models;
 mod offers;
 mod output;
 mod password;
@@ -93,6 +94,7 @@ fn run() -> Result<ExitCode, Complaint> {
         Command::Fleet(command) => {
             runtime()?.block_on(fleet::run(args.global, command.hosts.as_deref(), command.command))
         }
+        Command::Model(command) => runtime()?.block_on(models::run(args.global, *command)),
         Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),

@@ -4,6 +4,7 @@ use std::{future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::ModelRequest;
 use crate::{
     preflight::binary::Program,
     vocab::{Digest, RecipeMeta, WorkerId},
@@ -38,14 +39,16 @@ pub enum Request {
         worker: WorkerId,
         force: bool,
     },
+    Model(ModelRequest),
 }
 
 impl Request {
     /// Whether it may change a host; what only asks leaves no trace there.
-    pub const fn changes(&self) -> bool {
+    pub fn changes(&self) -> bool {
         match self {
             Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
+            Self::Model(request) => request.changes(),
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
         }
     }
@@ -64,6 +67,7 @@ impl Request {
             Self::Look { worker: Some(_) } => "get",
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
+            Self::Model(request) => request.verb(),
         }
     }
 }
