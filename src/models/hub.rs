@@ -236,6 +236,12 @@ impl Hub {
                 return Ok(Trouble { limited: true, wait: *retry_after, why: "it asks for a pause (429)".into() });
             }
             HFError::RepoNotFound { .. } => return Err(HubError::NoRepo(repo.clone())),
+            // It takes every 404 for this one; the hub's own word says which.
+            HFError::RevisionNotFound { context: Some(context), .. }
+                if context.error_code.as_deref() != Some("RevisionNotFound") =>
+            {
+                Some(context)
+            }
             HFError::RevisionNotFound { .. } => {
                 return Err(HubError::NoRevision {
                     repo: repo.clone(),
