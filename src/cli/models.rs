@@ -162,7 +162,7 @@ pub fn show(global: &Global, conclusion: &Conclusion) {
         let name = host.host.to_string();
         let found = answer::findings(conclusion, host);
         if found.is_empty() {
-            rows.push(vec![name.clone(), String::new(), String::new(), String::new(), answer::state(host)]);
+            rows.push(vec![name.clone(), answer::state(host)]);
         }
         for finding in found {
             let Finding::Model(found) = finding else { continue };

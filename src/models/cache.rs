@@ -257,6 +257,7 @@ pub async fn remove(scope: &Scope, target: &dyn Target, repo: &RepoId, removal: 
     match listener.end() {
         End::Done => Ok(freed),
         End::Disk(why) => Err(ModelError::Disk(why)),
+        End::Held(who) => Err(ModelError::Held(repo.to_string(), who)),
         other => Err(ModelError::Host(format!("the model could not be removed: {other:?}"))),
     }
 }

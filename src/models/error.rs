@@ -15,7 +15,7 @@ pub enum ModelError {
     Hub(#[from] HubError),
     #[error("{0}")]
     Refused(String, Option<String>),
-    #[error("{0} is fetched by {1} on this host, and still was after a while")]
+    #[error("{0} is being fetched by {1}")]
     Held(String, String),
     #[error("{path} came twice with bytes that are not the hub's (its digest is {got})")]
     Wrong { path: String, got: String },

@@ -168,7 +168,15 @@ impl Memory {
             }
             End::Network(why) => {
                 self.bad = Some(self.number);
-                self.pause(Trouble { limited: false, wait: None, why: format!("curl {why}") }, file, hub)
+                self.pause(
+                    Trouble {
+                        limited: false,
+                        wait: None,
+                        why: if why.starts_with(|c: char| c.is_ascii_digit()) { format!("curl {why}") } else { why },
+                    },
+                    file,
+                    hub,
+                )
             }
             End::Wrong(got) => {
                 tally.again();

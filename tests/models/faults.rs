@@ -57,13 +57,13 @@ fn plain() {
 
 #[test]
 fn a_reset_each_25_mb_is_gone_on_from() {
-    completes(Case { faults: &["reset=25MB"], size: "60MB", flags: "--connections 1", ..SOME });
-    completes(Case { faults: &["reset=5MB"], size: "60MB", ..SOME });
+    completes(Case { faults: &["reset=25MB", "rate=30MB"], size: "60MB", flags: "--connections 1", ..SOME });
+    completes(Case { faults: &["reset=8MB", "rate=6MB"], size: "60MB", ..SOME });
 }
 
 #[test]
 fn a_server_that_closes_each_8_mb_is_gone_on_from() {
-    completes(Case { faults: &["close=8MB"], size: "60MB", ..SOME });
+    completes(Case { faults: &["close=8MB", "rate=6MB"], size: "60MB", ..SOME });
 }
 
 #[test]
@@ -91,6 +91,7 @@ fn links_that_expire_are_asked_for_again() {
         faults: &["links=500ms", "rate=2MB", "close=3MB"],
         size: "20MB",
         flags: "--connections 2",
+        most: 1.3,
         ..SOME
     });
 }

@@ -12,15 +12,17 @@ use nix::{
 
 use crate::stage::{Ran, Stage, faults, files, sound_blobs};
 
-/// Waits until so many bytes of parts are in the cache.
+/// Bytes of parts in the cache.
+fn came(stage: &Stage) -> u64 {
+    let parts = files(&stage.cache()).into_iter().filter(|path| path.to_str().unwrap().contains("/.rbee/"));
+    parts.filter_map(|path| fs::metadata(path).ok()).map(|found| found.len()).sum()
+}
+
+/// Waits until so many of them are there.
 fn until_came(stage: &Stage, bytes: u64) {
     let started = Instant::now();
-    let came = || -> u64 {
-        let parts = files(&stage.cache()).into_iter().filter(|path| path.to_str().unwrap().contains("/.rbee/"));
-        parts.filter_map(|path| fs::metadata(path).ok()).map(|found| found.len()).sum()
-    };
-    while came() < bytes {
-        assert!(started.elapsed() < Duration::from_secs(60), "only {} bytes came", came());
+    while came(stage) < bytes {
+        assert!(started.elapsed() < Duration::from_secs(60), "only {} bytes came", came(stage));
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -86,8 +88,9 @@ fn everything_killed_at_half_fetches_only_the_rest() {
 fn parts_go_when_they_are_not_wanted() {
     let stage = Stage::new(&["rate=2MB"]);
     for (flags, left) in [("", true), ("--clean", false)] {
+        let before = came(&stage);
         let child = stage.start(&format!("model download sized/20MB --connections 2 {flags}"));
-        until_came(&stage, 2_000_000);
+        until_came(&stage, before + 2_000_000);
         kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
         let ran = Ran(child.wait_with_output().unwrap()).exits(130);
         let parts = files(&stage.cache()).into_iter().filter(|path| path.to_str().unwrap().contains("/.rbee/"));

@@ -1,5 +1,5 @@
 # What all of these scripts share. POSIX sh; the value of each variable that is not set here is put before the text.
-# shellcheck disable=SC2034,SC2154
+# shellcheck disable=SC2034,SC2154,SC2086,SC2015
 
 # A line as it is. The printf of mksh is a program: what it prints would be among its arguments.
 if [ -n "${KSH_VERSION-}" ]; then
@@ -42,5 +42,38 @@ digest() {
     hashed sha256 <"$2" | hex
   else
     size "$2" && { printf 'blob %s\0' "$n"; cat "$2"; } | hashed sha1 | hex
+  fi
+}
+
+# Who this process is, beyond its number: another of that number, or another boot, is somebody else.
+born() {
+  s=''
+  { read -r s <"/proc/$1/stat"; } 2>/dev/null && { s=${s##*) }; set -- $s; shift 19; s=$1; } ||
+    s=$(ps -o lstart= -p "$1" 2>/dev/null | tr -dc 0-9A-Za-z)
+  s=${s:-gone}
+}
+
+me() {
+  boot=''
+  { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=$(sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9)
+  born "$$"
+  me="$(uname -n) $$ $s ${boot:-none}"
+}
+
+# Whether the lease in $1 is somebody's, who is then in `holder`: on this machine if its process is there, on another one if
+# it beats.
+held() {
+  lh='' lp='' lt='' lb='' lk=''
+  { read -r lh lp lt lb lk <"$1"; } 2>/dev/null
+  [ -n "$lh" ] || { sleep 1; { read -r lh lp lt lb lk <"$1"; } 2>/dev/null; }
+  holder="process $lp on $lh"
+  if [ "$lh" = "${me%% *}" ]; then
+    born "${lp:-0}"
+    [ "$lb" = "${me##* }" ] && [ "$s" = "$lt" ]
+  else
+    sleep 5
+    lj=''
+    { read -r lh lp lt lb lj <"$1"; } 2>/dev/null
+    [ "$lj" != "$lk" ]
   fi
 }

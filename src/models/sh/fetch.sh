@@ -8,36 +8,20 @@ U=''
 IFS= read -r U
 cr=$(printf '\r')
 m=$C/$M P=$C/$M/.rbee/$H L=$C/.locks/$M/$H.rbee
-why() { [ -s "$T/why" ] || put "$*" >>"$T/why"; }
+# On a full disk not even this can be written, but an empty file can be made.
+why() { stopped || put "$*" 2>/dev/null >>"$T/why" || true >|"$T/full"; }
+stopped() { [ -s "$T/why" ] || [ -e "$T/full" ]; }
 fatal() { put "w $*"; exit 0; }
 
 mkdir -p "$m/blobs" "$m/.rbee" "$C/.locks/$M" || fatal disk "cannot make folders below $C"
 
 # The lease: whoever is gone, by process, start or boot, has it no longer; on another machine, whoever beats no more.
-boot=''
-{ read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=$(sysctl -n kern.boottime 2>/dev/null | tr -dc 0-9)
-born() {
-  s=''
-  { read -r s <"/proc/$1/stat"; } 2>/dev/null && { s=${s##*) }; set -- $s; shift 19; s=$1; } || s=$(ps -o lstart= -p "$1" 2>/dev/null | tr -dc 0-9A-Za-z)
-  s=${s:-gone}
-}
-born "$$"
-me="$(uname -n) $$ $s ${boot:-none}"
+me
 tries=0
 until (set -C; put "$me 0" >"$L") 2>/dev/null; do
   tries=$((tries + 1))
   [ "$tries" -lt 6 ] || fatal disk "cannot make $L"
-  h='' p='' t='' b='' k=''
-  { read -r h p t b k <"$L"; } 2>/dev/null
-  if [ "$h" = "${me%% *}" ]; then
-    born "${p:-0}"
-    [ "$b" != "${boot:-none}" ] || [ "$s" != "$t" ] || fatal held "process $p on $h"
-  else
-    sleep 5
-    j=''
-    { read -r h p t b j <"$L"; } 2>/dev/null
-    [ "$j" = "$k" ] || fatal held "process $p on $h"
-  fi
+  ! held "$L" || fatal held "$holder"
   mv "$L" "$L.$$" 2>/dev/null && rm -f "$L.$$"
 done
 # The hub's own clients lock by flock; where that can be seen, it is kept.
@@ -136,7 +120,7 @@ segment() {
       [ "$tries" -lt 4 ] || { why network "$rc ${said#curl: }"; return; }
       sleep "$tries"
     fi
-    [ ! -s "$T/why" ] || return
+    ! stopped || return
   done
 }
 
@@ -144,7 +128,7 @@ segment() {
 worker() {
   set -C
   set -- $S
-  while [ $# -ge 3 ] && [ ! -s "$T/why" ]; do
+  while [ $# -ge 3 ] && ! stopped; do
     if { true >"$T/c.$1"; } 2>/dev/null; then
       begun=$(date +%s)
       segment "$1" "$2" "$3"
@@ -211,6 +195,8 @@ count
 if [ -s "$T/why" ]; then
   read -r l <"$T/why"
   put "w $l"
+elif [ -e "$T/full" ]; then
+  put 'w disk no space left on device'
 elif [ ! -e "$T/whole" ]; then
   put 'w network the rest did not come'
 elif ! d=$(hex <"$T/digest") || [ "${#d}" != "${#H}" ]; then

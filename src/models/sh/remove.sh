@@ -4,6 +4,12 @@
 # shellcheck disable=SC2154,SC2086
 m=$C/$M
 [ -d "$m" ] || { put ok; exit; }
+me
+if [ "$ALL" = yes ]; then
+  for l in "$C/.locks/$M"/*.rbee; do
+    [ ! -e "$l" ] || ! held "$l" || { put "w held $holder"; exit; }
+  done
+fi
 put "$REFS" | while IFS= read -r r; do
   [ -z "$r" ] || rm -f "$m/refs/$r" || put "w disk cannot remove $m/refs/$r"
 done
@@ -18,9 +24,10 @@ done
 for b in $PARTS; do
   [ -d "$m/.rbee/$b" ] || continue
   # Somebody may be at it.
-  if [ -e "$C/.locks/$M/$b.rbee" ]; then put "busy $b"; continue; fi
+  l=$C/.locks/$M/$b.rbee
+  if [ -e "$l" ] && held "$l"; then put "busy $b"; continue; fi
   n=$(du -sk "$m/.rbee/$b" 2>/dev/null | { read -r k _; put "${k:-0}"; })
-  rm -rf "${m:?}/.rbee/$b" && put "freed $((n))k"
+  rm -rf "${m:?}/.rbee/$b" "$l" && put "freed $((n))k"
 done
 if [ "$ALL" = yes ]; then
   rm -rf "$m" "$C/.locks/$M" || put "w disk cannot remove $m"
