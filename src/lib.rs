@@ -13,6 +13,7 @@ pub mod install;
 pub mod inventory;
 pub mod prebuilt;
 pub mod job;
+pub mod models;
 pub mod preflight;
 pub mod process;
 pub mod recipe;

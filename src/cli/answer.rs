@@ -73,7 +73,7 @@ pub fn keys_table(conclusion: &Conclusion) -> String {
 }
 
 /// `failed (host_key)`
-fn state(host: &HostSummary) -> String {
+pub fn state(host: &HostSummary) -> String {
     let reason = host.report.reason.map(|r| format!(" ({r})")).unwrap_or_default();
     format!("{}{reason}", host.report.outcome)
 }
@@ -87,7 +87,7 @@ pub fn changes(conclusion: &Conclusion) -> bool {
         .any(|f| matches!(f, Finding::Plan(plans) if plans.iter().any(WorkerPlan::changes)))
 }
 
-fn findings<'a>(conclusion: &'a Conclusion, host: &HostSummary) -> &'a [Finding] {
+pub fn findings<'a>(conclusion: &'a Conclusion, host: &HostSummary) -> &'a [Finding] {
     conclusion.findings.get(&host.host).map_or(&[], Vec::as_slice)
 }
 
@@ -112,7 +112,9 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
             ]],
             Finding::Check { facts, verdicts } => vec![check_row(&name, facts, verdicts, host)],
             // They have tables of their own.
-            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) | Finding::Recipe(_) => Vec::new(),
+            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) | Finding::Recipe(_) | Finding::Model(_) => {
+                Vec::new()
+            }
             Finding::Status(workers) if workers.is_empty() => {
                 vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
             }
@@ -176,7 +178,7 @@ fn check_row(name: &str, facts: &Facts, verdicts: &[Verdict], host: &HostSummary
 }
 
 /// What does not fit into a row: verdicts that are not "ok", and errors with their next step.
-fn details(verb: &str, conclusion: &Conclusion, host: &HostSummary) {
+pub fn details(verb: &str, conclusion: &Conclusion, host: &HostSummary) {
     let name = &host.host;
     if verb == "check" {
         for finding in findings(conclusion, host) {
@@ -242,6 +244,7 @@ pub fn document(verb: &str, conclusion: &Conclusion) -> Value {
 
 fn one(finding: &Finding) -> (&'static str, Value) {
     match finding {
+        Finding::Model(found) => ("model", super::models::value(found)),
         Finding::Ping { connected, round_trip } => (
             "ping",
             json!({ "connected_ms": connected.as_secs_f64() * 1e3, "round_trip_ms": round_trip.as_secs_f64() * 1e3 }),

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::{
     args_hive::{HiveCommand, Job, Worker},
+    args_model::ModelCommand,
     args_prebuilt::PrebuiltHow,
     args_sources::SourceFlags,
     args_worker::WorkerCommand,
@@ -89,6 +90,9 @@ pub enum Command {
     Hive(HiveCommand),
     /// Jobs of hives, and of runs in progress
     Job(Job),
+    /// Models: fetch, check and remove them
+    #[command(subcommand)]
+    Model(Box<ModelCommand>),
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
@@ -181,6 +185,9 @@ pub enum FleetCommand {
     /// The verbs of `rbee worker`, on the selected hosts
     #[command(subcommand)]
     Worker(Box<WorkerCommand>),
+    /// Models: fetch, check and remove them
+    #[command(subcommand)]
+    Model(Box<ModelCommand>),
     /// Run a command
     Exec {
         /// The command and its arguments; one single word is taken as a line for the shell
@@ -310,6 +317,8 @@ pub enum SandboxCommand {
         count: u32,
         #[command(flatten)]
         place: SandboxPlace,
+        #[command(flatten)]
+        hub: super::args_model::HubFlags,
         /// Come back when they are ready, and leave them running
         #[arg(long)]
         detach: bool,

@@ -43,6 +43,8 @@ pub enum Answer {
     Hosts,
     /// The catalog's workers.
     Available { all: bool },
+    /// What the hosts' caches hold.
+    Models,
     /// One worker, in the catalog and on the hosts.
     Worker(WorkerId),
     /// A recipe, in the words of its folder's author.

@@ -115,7 +115,7 @@ impl Machine {
             Box::pin(async move {
                 let id = scope.events().run().clone();
                 let run = fleet::assemble(&id, settings, fleet, catalog, request, SudoPassword::new(None, None));
-                let run = Arc::new(Run { max_fail, ..run });
+                let run = Arc::new(Run { hosts: hosts.len(), max_fail, ..run });
                 let conclusion = dispatch(&scope, run.clone(), &hosts).await;
                 ended(&run, &conclusion)
             })
