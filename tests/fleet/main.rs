@@ -5,10 +5,14 @@
 mod cancel;
 mod catalog;
 mod faults;
+mod fetch;
 mod hive;
+#[path = "../support/http.rs"]
+mod http;
 mod install;
 mod loss;
 mod needs;
+mod packages;
 mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]
