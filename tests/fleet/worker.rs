@@ -64,7 +64,9 @@ fn one_worker_comes_and_goes_on_this_machine_without_any_inventory() {
     let cells: Vec<_> = row.split_whitespace().collect();
     assert_eq!((cells[1], cells[2], cells[3], cells[5]), ("2.0", "2.0", "intact", "1.0"), "{shown}");
 
-    // The one that is kept needs no catalog and no build.
+    // The one that is kept needs no catalog and no build, and its plan is a plan.
+    let plan = stage.here("worker install tool@1.0 --dry-run").exits(0);
+    assert!(plan.stdout.contains("go back to 1.0, which is kept, from 2.0"), "{plan}");
     let back = stage.here("--output json worker install tool@1.0").exits(0);
     back.outcome("local", "changed");
     let phases: Vec<_> =
