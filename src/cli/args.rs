@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::args_worker::WorkerCommand;
+use super::{args_sources::SourceFlags, args_worker::WorkerCommand};
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -83,6 +83,9 @@ pub enum Command {
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// For authors of recipes: read, lint and build one, as makepkg does
+    #[command(subcommand)]
+    Recipe(super::recipe::RecipeCommand),
     /// The inventory itself
     #[command(subcommand)]
     Inventory(InventoryCommand),
@@ -186,6 +189,8 @@ pub struct InstallFlags {
     /// Where to build
     #[arg(long, value_enum, default_value = "auto", env = "RBEE_BUILD")]
     pub build: BuildWhere,
+    #[command(flatten)]
+    pub sources: SourceFlags,
     /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,
@@ -198,6 +203,9 @@ pub struct InstallFlags {
     /// Install even what is there already
     #[arg(long)]
     pub reinstall: bool,
+    /// Also run the recipe's own tests, its check() function, when it is built
+    #[arg(long)]
+    pub check: bool,
     /// Where a build lacks tools or libraries, have the host's package manager install them, as root through sudo
     ///
     /// The line that is run is told before, and by `fleet check` and `fleet plan`. Nothing ends it in the middle: Ctrl+C waits
@@ -334,7 +342,7 @@ pub enum ImportCommand {
     },
 }
 
-fn some_duration(text: &str) -> Result<Duration, String> {
+pub fn some_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing".into()),
         Ok(duration) => Ok(duration),

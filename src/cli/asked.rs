@@ -41,6 +41,8 @@ pub enum Answer {
     Available { all: bool },
     /// One worker, in the catalog and on the hosts.
     Worker(WorkerId),
+    /// A recipe, in the words of its folder's author.
+    Recipe(Box<super::recipe::About>),
 }
 
 impl Asked {
@@ -93,10 +95,13 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
     Ok(InstallRequest {
         worker,
         build: flags.build.into(),
+        fetch: flags.sources.fetch.into(),
+        mirrors: flags.sources.mirror.clone(),
         binaries,
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
+        check: flags.check,
         install_deps: flags.install_deps,
         dry_run,
     })

@@ -4,9 +4,12 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::gather::FetchPlace;
+use super::author::{RecipeRequest, RecipeTask};
 use crate::{
     preflight::binary::Program,
-    vocab::{Digest, RecipeMeta, WorkerId},
+    transfer::tree::Tree,
+    vocab::{Digest, Mirror, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -38,6 +41,8 @@ pub enum Request {
         worker: WorkerId,
         force: bool,
     },
+    /// For the authors of recipes.
+    Recipe(RecipeRequest),
 }
 
 impl Request {
@@ -47,6 +52,15 @@ impl Request {
             Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+            Self::Recipe(request) => matches!(request.task, RecipeTask::Build(_)),
+        }
+    }
+
+    /// Other places of sources.
+    pub fn mirrors(&self) -> &[Mirror] {
+        match self {
+            Self::Install(request) => &request.mirrors,
+            _ => &[],
         }
     }
 
@@ -64,6 +78,7 @@ impl Request {
             Self::Look { worker: Some(_) } => "get",
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
+            Self::Recipe(request) => request.verb(),
         }
     }
 }
@@ -73,6 +88,9 @@ impl Request {
 pub struct InstallRequest {
     pub worker: Option<Wanted>,
     pub build: BuildPlace,
+    pub fetch: FetchPlace,
+    /// Other places of sources, before those that a worker's entry names.
+    pub mirrors: Vec<Mirror>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
     /// The system's folder and no other.
@@ -81,6 +99,8 @@ pub struct InstallRequest {
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     /// Have the host's package manager bring what a build there lacks.
     pub install_deps: bool,
     /// Stop after the plan.
@@ -115,6 +135,8 @@ pub struct Binary {
     /// The file name it is installed under.
     pub program_name: String,
     pub path: PathBuf,
+    /// Of a program of several files: what is in the folder `path`.
+    pub tree: Option<Arc<Tree>>,
     /// "linux-x86_64", if it was said for which platform it is.
     pub platform: Option<String>,
     pub program: Program,

@@ -5,10 +5,14 @@
 mod cancel;
 mod catalog;
 mod faults;
+mod fetch;
+#[path = "../support/http.rs"]
+mod http;
 mod install;
 mod loss;
 mod needs;
 mod progress;
+mod packages;
 mod scale;
 #[path = "../support/sshd.rs"]
 mod sshd;
