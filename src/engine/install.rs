@@ -10,6 +10,7 @@ use super::{
     make::build_in,
     phase::phase,
     plan::{self, Action, WorkerPlan},
+    prebuilt,
     request::{BuildPlace, InstallRequest, Pending},
     sudo,
     sudo_password::Inside,
@@ -37,7 +38,22 @@ pub async fn install(
     inside: Inside<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
-    let plans = decide(scope, run, host, target, facts, request).await?;
+    let mut request = request.clone();
+    let plans = loop {
+        let mut plans = decide(scope, run, host, target, facts, &request).await?;
+        if request.dry_run {
+            break plans;
+        }
+        match prebuilt::load(scope, run, &request, facts, &mut plans).await? {
+            None => break plans,
+            Some((worker, why)) => {
+                let text = format!("no prebuilt {worker}, so it is built: {why}");
+                scope.in_phase(Phase::Preflight).notice(Level::Warning, text, None);
+                request.unfit.push(worker);
+            }
+        }
+    };
+    let request = &request;
     findings.push(Finding::Plan(plans.clone()));
     let speak = scope.in_phase(Phase::Preflight);
     for plan in &plans {
@@ -175,7 +191,7 @@ async fn bring(
             let built = run.local_builds.get(scope, plan, recipe, run.request.mirrors(), limits).await?;
             (Program::from(&built), From::Here(built.path.into()))
         }
-        Action::Send(binary) => {
+        Action::Send(binary) | Action::Prebuilt(_, Some(binary)) => {
             let name = binary.program_name.clone();
             let program = Program { name, tree: None, version: None, size: binary.size, digest: binary.digest.clone() };
             let from = match &binary.tree {
@@ -184,6 +200,7 @@ async fn bring(
             };
             (program, from)
         }
+        Action::Prebuilt(asset, None) => return Err(Failure::new(format!("{} was not loaded", asset.url))),
         Action::Unchanged => return Ok(Done::unchanged(plan.words())),
     };
     let program = &program;
@@ -249,6 +266,7 @@ async fn bring(
     };
     let (arguments, proof) = match &plan.action {
         Action::BuildOnHost(recipe) | Action::BuildHere(recipe) => (recipe.worker.verify.clone(), Proof::Answers),
+        Action::Prebuilt(asset, _) => (asset.verify.clone(), Proof::Answers),
         _ => (vec!["--version".to_owned()], Proof::Starts),
     };
     let said = phase(scope, Phase::Verify, short, |scope| {
@@ -257,7 +275,12 @@ async fn bring(
     })
     .await?;
 
-    let version = program.version.clone().or_else(|| first_version(&said)).unwrap_or_else(|| "unknown".into());
+    let published = match &plan.action {
+        Action::Prebuilt(asset, _) => asset.version.clone(),
+        _ => None,
+    };
+    let version =
+        program.version.clone().or(published).or_else(|| first_version(&said)).unwrap_or_else(|| "unknown".into());
     let manifest = Manifest {
         worker: plan.worker.clone(),
         version,

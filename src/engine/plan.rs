@@ -4,11 +4,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     gather::FetchPlace,
+    prebuilt::{self, Choice},
     request::{Binary, BuildPlace, InstallRequest, Wanted},
 };
 use crate::{
     build::{build_key, class_of},
     catalog::{Catalog, fits},
+    prebuilt::Asset,
     preflight::{
         check::{self, Grade, Role, Verdict},
         install_dir::{InstallDir, NoInstallDir, choose},
@@ -65,6 +67,8 @@ pub enum Action {
     BuildOnHost(Arc<RecipeMeta>),
     BuildHere(Arc<RecipeMeta>),
     Send(Arc<Binary>),
+    /// What is published; with the program, once it was loaded.
+    Prebuilt(Arc<Asset>, Option<Arc<Binary>>),
 }
 
 impl WorkerPlan {
@@ -87,6 +91,7 @@ impl WorkerPlan {
                     self.dir.words()
                 )
             }
+            Action::Prebuilt(asset, _) => format!("take {what} from {}, install to {}", asset.url, self.dir.words()),
         }
     }
 
@@ -94,6 +99,7 @@ impl WorkerPlan {
     pub fn program(&self) -> &str {
         match (&self.action, &self.old) {
             (Action::Send(binary), _) => &binary.program_name,
+            (Action::Prebuilt(asset, _), _) => asset.worker.as_str(),
             (_, Some(old)) => old.path.rsplit('/').next().unwrap_or_default(),
             _ => self.worker.as_str(),
         }
@@ -290,6 +296,19 @@ fn plan_recipe(
         fetch: request.fetch,
         check: request.check,
         verdicts,
+    };
+    let why = match prebuilt::choose(request, &recipe, facts)? {
+        Choice::Take(asset) => {
+            let verdicts = judge_build(facts, worker, Role::Receive, request.system);
+            refuse(&verdicts)?;
+            let key = asset.key();
+            let same = !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests));
+            let version = asset.version.clone().or(recipe.version.clone());
+            let action = if same { Action::Unchanged } else { Action::Prebuilt(asset, None) };
+            return Ok(WorkerPlan { key: Some(key), version, ..plan(action, format!("{why}; prebuilt"), verdicts) });
+        }
+        Choice::Build(None) => why,
+        Choice::Build(Some(no)) => format!("{why}; {no}"),
     };
     if !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests)) {
         return Ok(plan(Action::Unchanged, why, Vec::new()));
