@@ -17,7 +17,7 @@ use crate::{
     preflight::check::{Grade, Verdict},
     target::ssh::{KeyState, ShownKey, Station},
     vocab::{
-        Facts, HostSummary,
+        Facts, HostSummary, Outcome,
         text::{human_bytes, printable},
     },
 };
@@ -80,11 +80,12 @@ pub fn state(host: &HostSummary) -> String {
 
 /// Whether a plan has something to do.
 pub fn changes(conclusion: &Conclusion) -> bool {
-    conclusion
-        .findings
-        .values()
-        .flatten()
-        .any(|f| matches!(f, Finding::Plan(plans) if plans.iter().any(WorkerPlan::changes)))
+    conclusion.summary.hosts.iter().any(|host| host.report.outcome == Outcome::Changed)
+        || conclusion
+            .findings
+            .values()
+            .flatten()
+            .any(|f| matches!(f, Finding::Plan(plans) if plans.iter().any(WorkerPlan::changes)))
 }
 
 pub fn findings<'a>(conclusion: &'a Conclusion, host: &HostSummary) -> &'a [Finding] {
@@ -95,7 +96,11 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
     let name = host.host.to_string();
     let found = findings(conclusion, host);
     if found.is_empty() {
-        let state = state(host);
+        // A plan that needs no table is said in words.
+        let state = match host.report.done.join("; ") {
+            words if verb == "plan" && host.report.outcome.is_ok() && !words.is_empty() => words,
+            _ => state(host),
+        };
         return vec![match verb {
             "status" | "plan" => vec![name, String::new(), String::new(), state],
             _ => vec![name, state],
@@ -230,6 +235,7 @@ pub fn document(verb: &str, conclusion: &Conclusion) -> Value {
                 "reason": host.report.reason.map(|r| r.as_str()),
                 "error": host.report.error,
                 "hint": host.report.hint,
+                "done": host.report.done,
                 "elapsed_ms": u64::try_from(host.report.elapsed.as_millis()).unwrap_or(u64::MAX),
             });
             for finding in findings(conclusion, host) {
