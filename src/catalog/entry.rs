@@ -7,7 +7,7 @@ use super::{
     offer::Offer,
     reader::{Key, Text},
 };
-use crate::vocab::{Accelerator, Needs, WorkerId, WorkerMeta};
+use crate::vocab::{Accelerator, Digest, Needs, Prebuilt, WorkerId, WorkerMeta};
 
 pub(super) const ACCELERATORS: [Accelerator; 4] =
     [Accelerator::Cpu, Accelerator::Cuda, Accelerator::Metal, Accelerator::Rocm];
@@ -48,8 +48,23 @@ const KEYS: &[Key<Entry>] = &[
         },
     },
     Key { name: "verify", read: |e, at| at.list().map(|list| e.worker.verify = list) },
+    Key { name: "entry", read: |e, at| at.text().map(|text| e.worker.entry = Some(text)) },
+    Key {
+        name: "prebuilt",
+        read: |e, at| {
+            let mut prebuilt = Prebuilt::default();
+            at.section(PREBUILT, &mut prebuilt)?;
+            if prebuilt.url.is_empty() {
+                return Err(at.wrong("\"prebuilt\" has no url"));
+            }
+            e.worker.prebuilt = Some(prebuilt);
+            Ok(())
+        },
+    },
     Key { name: "features", read: |e, at| at.list().map(|list| e.worker.features = list) },
     Key { name: "needs", read: |e, at| at.section(NEEDS, &mut e.worker.needs) },
+    Key { name: "mirrors", read: |e, at| at.mirrors().map(|mirrors| e.worker.mirrors = mirrors) },
+    Key { name: "submodules", read: |e, at| at.flag().map(|flag| e.worker.submodules = flag) },
     Key { name: "implementation", read: |e, at| at.text().map(|text| e.offer.implementation = Some(text)) },
     Key { name: "build_system", read: |e, at| at.text().map(|text| e.offer.build_system = Some(text)) },
     Key { name: "binary_name", read: |e, at| at.text().map(|text| e.offer.binary_name = Some(text)) },
@@ -65,6 +80,49 @@ const NEEDS: &[Key<Needs>] = &[
     Key { name: "memory", read: |needs, at| at.parsed(bytes_of, SIZE).map(|size| needs.memory = size) },
     Key { name: "tools", read: |needs, at| at.list().map(|list| needs.tools = list) },
 ];
+
+const URL: &str = "an address with http or https, in which {name}, {family}, {version}, {os}, {arch} and {accelerator} \
+                   may stand";
+const PREBUILT: &[Key<Prebuilt>] = &[
+    Key { name: "url", read: |p, at| at.parsed(template, URL).map(|url| p.url = url) },
+    Key {
+        name: "sha256",
+        read: |p, at| {
+            let sums = at.pairs()?.into_iter().map(|(machine, sum)| match Digest::parse(&sum) {
+                Ok(sum) => Ok((machine, sum)),
+                Err(error) => Err(at.wrong(error.to_string())),
+            });
+            p.sha256 = sums.collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    },
+    Key { name: "sha256_url", read: |p, at| at.parsed(template, URL).map(|url| p.sha256_url = Some(url)) },
+    Key { name: "minisign", read: |p, at| at.text().map(|key| p.minisign = Some(key)) },
+    // Whatever it says, it is not passed over in silence.
+    Key {
+        name: "sigstore",
+        read: |p, _| {
+            p.sigstore = true;
+            Ok(())
+        },
+    },
+    Key { name: "version", read: |p, at| at.text().map(|text| p.version = Some(text)) },
+    Key { name: "os", read: |p, at| at.pairs().map(|names| p.os = names) },
+    Key { name: "arch", read: |p, at| at.pairs().map(|names| p.arch = names) },
+    Key { name: "accelerator", read: |p, at| at.pairs().map(|names| p.accelerator = names) },
+    Key { name: "strip", read: |p, at| at.number().map(|folders| p.strip = Some(folders.min(40))) },
+];
+
+/// An address whose words in braces are all known.
+fn template(text: &str) -> Option<String> {
+    let mut rest = text.to_owned();
+    for word in ["{name}", "{family}", "{version}", "{os}", "{arch}", "{accelerator}"] {
+        rest = rest.replace(word, "");
+    }
+    let address = rest.strip_prefix("https://").or_else(|| rest.strip_prefix("http://"))?;
+    let plain = !address.is_empty() && !address.starts_with('/') && address.bytes().all(|b| b.is_ascii_graphic());
+    (plain && !rest.contains(['{', '}', '"', '\\'])).then(|| text.to_owned())
+}
 
 /// Reads an entry; `file` is what errors call it, `id` is asked for when the entry does not say its own.
 ///
@@ -166,12 +224,17 @@ mod tests {
     fn everything_can_be_said() {
         let meta = read(
             "id = 'other'\nfamily = 'fam'\nname = 'N'\nlimit = '1.5h'\nverify = ['-V']\nfeatures = ['a', 'b']\n\
-             platforms = ['macos']\n[needs]\ndisk = '1.5 GB'\nmemory = '512 MiB'\ntools = ['cmake>=3.14']\n",
+             platforms = ['macos']\nsubmodules = true\n\
+             mirrors = { 'https://a/' = ['https://b/', 'file:///c/'], 'http://d/' = 'https://d/' }\n\
+             [needs]\ndisk = '1.5 GB'\nmemory = '512 MiB'\ntools = ['cmake>=3.14']\n",
         )
         .unwrap();
         assert_eq!((meta.id.as_str(), meta.family.as_str(), meta.name.as_str()), ("other", "fam", "N"));
         assert_eq!(meta.limit, Some(Duration::from_secs(5400)));
         assert_eq!((meta.needs.disk, meta.needs.memory), (1_500_000_000, 512 << 20));
+        let mirrors: Vec<_> = meta.mirrors.iter().map(ToString::to_string).collect();
+        assert_eq!(mirrors, ["https://a/=https://b/", "https://a/=file:///c/", "http://d/=https://d/"]);
+        assert!(meta.submodules);
         assert_eq!((meta.platforms, meta.features), (vec!["macos".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
     }
 
@@ -202,6 +265,13 @@ mod tests {
             ("name = 3", ":1: expected a string"),
             ("name = \"\\u001b[31m\"", ":1: control characters are not allowed"),
             ("verify = '--version'", ":1: \"verify\" is not a list"),
+            ("submodules = 'yes'", ":1: \"submodules\" is neither true nor false"),
+            ("mirrors = 'https://a/'", ":1: \"mirrors\" is not a table of URLs"),
+            (
+                "[mirrors]\n'https://a/' = ['https://b/',\n'http://b/']",
+                ":3: \"https://a/\" would be asked for without TLS",
+            ),
+            ("[mirrors]\n'https://a/' = 3", ":2: \"https://a/\" is not a list of strings"),
             ("name = 'x'\nname = 'y'", ":2: "),
             ("name = 'x'\nname", ":2: "),
             ("max_context_length = -1", "\"max_context_length\" is not a whole number"),

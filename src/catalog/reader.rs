@@ -8,7 +8,7 @@ use toml::{
 };
 
 use super::{CatalogError, error::nearest};
-use crate::vocab::WorkerId;
+use crate::vocab::{Mirror, WorkerId};
 
 /// More than any of the texts of an entry needs.
 const TEXT_BYTES: usize = 1000;
@@ -125,11 +125,47 @@ impl At<'_> {
         self.items()?.into_iter().map(|item| item.one_of(known).map(|place| known[place].to_owned())).collect()
     }
 
+    /// `{ "https://host/path/" = ["https://mirror/path/", …] }`, or one text instead of a list.
+    pub fn mirrors(self) -> Result<Vec<Mirror>, CatalogError> {
+        let table = self.value.get_ref().as_table();
+        let table = table.ok_or_else(|| self.wrong(format!("{:?} is not a table of URLs", self.name)))?;
+        if table.len() > LIST_ITEMS {
+            return Err(self.wrong(format!("{:?} has too many items", self.name)));
+        }
+        let mut mirrors = Vec::new();
+        for (prefix, value) in table {
+            let name: &str = prefix.get_ref();
+            let at = At { text: self.text, name, value };
+            let places = if value.get_ref().is_str() { vec![at] } else { at.items()? };
+            for place in places {
+                mirrors.push(Mirror::new(name, &place.text()?).map_err(|error| place.wrong(error.to_string()))?);
+            }
+        }
+        Ok(mirrors)
+    }
+
     /// A table below this key, read by keys of its own.
     pub fn section<T>(self, keys: &[Key<T>], into: &mut T) -> Result<(), CatalogError> {
         let table = self.value.get_ref().as_table();
         let table = table.ok_or_else(|| self.wrong(format!("{:?} is not a table", self.name)))?;
         self.text.fill(table, keys, &format!("{}.", self.name), into)
+    }
+
+    /// A table of texts, whatever its keys are.
+    pub fn pairs(self) -> Result<Vec<(String, String)>, CatalogError> {
+        let table = self.value.get_ref().as_table();
+        let table = table.ok_or_else(|| self.wrong(format!("{:?} is not a table", self.name)))?;
+        if table.len() > LIST_ITEMS {
+            return Err(self.wrong(format!("{:?} has too many items", self.name)));
+        }
+        let pair = |(key, value): (&'_ Spanned<Cow<'_, str>>, _)| {
+            let key = key.get_ref();
+            if key.len() > 64 || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+                return Err(self.wrong(format!("{:?} has a key that is no name", self.name)));
+            }
+            Ok((key.clone().into_owned(), At { value, ..self }.text()?))
+        };
+        table.iter().map(pair).collect()
     }
 
     fn items(self) -> Result<Vec<Self>, CatalogError> {

@@ -138,6 +138,7 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
                         Action::BuildOnHost(_) => "build on the host".into(),
                         Action::BuildHere(_) => "build here, send".into(),
                         Action::Send(binary) => format!("send {}", human_bytes(binary.size)),
+                        Action::Prebuilt(..) => "take what is published".into(),
                     };
                     vec![
                         name.clone(),
@@ -275,6 +276,7 @@ fn one(finding: &Finding) -> (&'static str, Value) {
                         Action::BuildOnHost(_) => ("build_on_host", None),
                         Action::BuildHere(_) => ("build_here", None),
                         Action::Send(binary) => ("send", Some(binary.size)),
+                        Action::Prebuilt(..) => ("prebuilt", None),
                     };
                     json!({
                         "worker": plan.worker.as_str(), "version": plan.version, "action": action, "size": size,

@@ -14,7 +14,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Failure, Finding, Fleet, Request, SudoPassword, job, local_build::LocalBuilds};
+use super::{
+    Failure, Finding, Fleet, Request, SudoPassword, gather::Gathering, job, local_build::LocalBuilds,
+    prebuilt::Prebuilts,
+};
 use crate::{
     catalog::Catalog,
     scope::{CancelReason, Scope},
@@ -35,6 +38,9 @@ pub struct Run {
     /// One refused host refuses all.
     pub all_or_nothing: bool,
     pub local_builds: LocalBuilds,
+    pub prebuilts: Prebuilts,
+    /// Sources that are fetched here for hosts.
+    pub gathering: Gathering,
     pub sudo: SudoPassword,
     /// "user@machine": what a host's lock is told.
     pub who: String,
@@ -104,7 +110,8 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
             }
         }
     }
-    let doubt = run.local_builds.close().await;
+    let (built, gathered) = tokio::join!(run.local_builds.close(), run.gathering.close());
+    let doubt = built.or(gathered);
     let mut summaries: Vec<HostSummary> = hosts
         .iter()
         .zip(reports)

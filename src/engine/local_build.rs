@@ -8,13 +8,13 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use super::{Failure, make::build_in, needs, plan::WorkerPlan};
+use super::{Failure, gather::Sources, make::build_in, needs, plan::WorkerPlan};
 use crate::{
     build::Built,
     preflight,
     scope::Scope,
     target::{Closed, Target, local::local, supervisor::Supervision},
-    vocab::{BuildKey, Facts, HostName, Limits, Needs, RecipeMeta},
+    vocab::{BuildKey, Facts, HostName, Limits, Mirror, Needs, RecipeMeta},
 };
 
 /// Results so far, failed ones too: what failed for one host is not tried again for the next.
@@ -55,6 +55,7 @@ impl LocalBuilds {
         scope: &Scope,
         plan: &WorkerPlan,
         recipe: &RecipeMeta,
+        mirrors: &[Mirror],
         limits: &Limits,
     ) -> Result<Built, Failure> {
         let facts = self.facts(scope, limits).await?;
@@ -67,7 +68,8 @@ impl LocalBuilds {
         let work = self.dir.join(&key.to_string()[..16]);
         let work = work.to_str().ok_or_else(|| Failure::new("the cache folder's path is not UTF-8"))?.to_owned();
         let here = scope.for_host(&HostName::local());
-        let result = build_in(&here, &*target, recipe, &facts, &Default::default(), plan, &work, limits).await;
+        let (env, from) = (Default::default(), Sources::Here);
+        let result = build_in(&here, &*target, recipe, &facts, &env, plan, &work, from, mirrors, limits).await;
         // A cancel says nothing about the recipe.
         if scope.check().is_ok() {
             state.built.insert(key, result.clone());

@@ -139,11 +139,11 @@ pub async fn held(scope: &Scope, target: &dyn Target, facts: &Facts, worker: &Wo
 async fn states(
     scope: &Scope,
     target: &dyn Target,
-    manifests: impl Iterator<Item = &Manifest> + Clone,
+    manifests: impl Iterator<Item = &Manifest>,
 ) -> Result<Vec<WorkerStatus>, Failure> {
-    let paths: Vec<&str> = manifests.clone().map(|m| m.path.as_str()).collect();
-    let found = install::digests(scope, target, &paths).await?;
-    let states = manifests.zip(found).map(|(manifest, found)| WorkerStatus {
+    let manifests: Vec<&Manifest> = manifests.collect();
+    let found = install::found(scope, target, &manifests).await?;
+    let states = manifests.into_iter().zip(found).map(|(manifest, found)| WorkerStatus {
         manifest: manifest.clone(),
         state: match found {
             None => InstalledState::Missing,

@@ -4,10 +4,12 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::gather::FetchPlace;
 use super::author::{RecipeRequest, RecipeTask};
 use crate::{
     preflight::binary::Program,
-    vocab::{Digest, RecipeMeta, WorkerId},
+    transfer::tree::Tree,
+    vocab::{Digest, Mirror, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -54,6 +56,14 @@ impl Request {
         }
     }
 
+    /// Other places of sources.
+    pub fn mirrors(&self) -> &[Mirror] {
+        match self {
+            Self::Install(request) => &request.mirrors,
+            _ => &[],
+        }
+    }
+
     /// As in `rbee fleet VERB`.
     pub const fn verb(&self) -> &'static str {
         match self {
@@ -78,8 +88,15 @@ impl Request {
 pub struct InstallRequest {
     pub worker: Option<Wanted>,
     pub build: BuildPlace,
+    pub fetch: FetchPlace,
+    /// Other places of sources, before those that a worker's entry names.
+    pub mirrors: Vec<Mirror>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
+    /// Whether published programs are taken.
+    pub prebuilt: UsePrebuilt,
+    /// Workers whose published program turned out not to be for this host.
+    pub unfit: Vec<WorkerId>,
     /// The system's folder and no other.
     pub system: bool,
     /// Append the line that puts the folder on PATH to the shell's start-up file.
@@ -105,6 +122,16 @@ pub enum Wanted {
     Recipe(Arc<RecipeMeta>),
 }
 
+/// Whether a worker is taken ready to run from where it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UsePrebuilt {
+    #[default]
+    Never,
+    /// And built where there is none.
+    Prefer,
+    Require,
+}
+
 /// Where a recipe is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BuildPlace {
@@ -122,6 +149,8 @@ pub struct Binary {
     /// The file name it is installed under.
     pub program_name: String,
     pub path: PathBuf,
+    /// Of a program of several files: what is in the folder `path`.
+    pub tree: Option<Arc<Tree>>,
     /// "linux-x86_64", if it was said for which platform it is.
     pub platform: Option<String>,
     pub program: Program,

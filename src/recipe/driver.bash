@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs one phase of a recipe: bash driver.bash eval|fetch|build|package WORK
+# Runs one phase of a recipe: bash driver.bash eval|gather|fetch|build|package WORK
 #
 #   WORK/recipe/   the recipe's folder ($startdir)        WORK/src/        $srcdir
 #   WORK/pkg/      $pkgdir is below it                    WORK/result/     what the phase has to tell
@@ -39,6 +39,12 @@ _rbee_fail() {
     builtin printf '%s' "$1" >|"$_rbee_result/$_rbee_phase.error"
   fi
   builtin exit 1
+}
+
+# A failure that might not be one elsewhere: told by the status.
+_rbee_unreachable() {
+  (_rbee_fail "$1")
+  builtin exit 69
 }
 
 # The function that runs now, for the one who finds no result.
@@ -354,14 +360,18 @@ case $_rbee_phase in
     _rbee_source
     _rbee_eval
     ;;
-  fetch)
-    _rbee_pins=()
+  gather | fetch)
     _rbee_source
     _rbee_check
     _rbee_at 'fetching'
+    _rbee_pins=() _rbee_unverified=()
+    _rbee_find_locker
     _rbee_fetch_all ''
     _rbee_fetch_all "_$CARCH"
-    _rbee_tell "${_rbee_pins[@]}"
+    if [ "$_rbee_phase" = gather ]; then
+      _rbee_pack
+    fi
+    _rbee_tell "${#_rbee_unverified[@]}" "${_rbee_unverified[@]}" "${_rbee_pins[@]}"
     ;;
   build)
     _rbee_source

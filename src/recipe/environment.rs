@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use crate::vocab::{Facts, facts::Arch, text::sh_quote};
+use crate::vocab::{Facts, Mirror, facts::Arch, text::sh_quote};
 
 /// Memory that one compiler at work is given; C++ and link steps take about as much.
 const BYTES_PER_JOB: u64 = 1 << 30;
@@ -36,6 +36,10 @@ pub struct Environment {
     pub check: bool,
     /// Bytes that one archive may hold when it is extracted.
     pub extract_limit: u64,
+    /// Other places of the sources, in the order they are tried.
+    pub mirrors: Vec<Mirror>,
+    /// Git sources come with their submodules.
+    pub submodules: bool,
     /// Seconds that a recipe's top level may take, each time that it is read.
     pub read_limit: u32,
 }
@@ -50,6 +54,8 @@ impl Default for Environment {
             path: Vec::new(),
             check: false,
             extract_limit: EXTRACT_LIMIT,
+            mirrors: Vec::new(),
+            submodules: false,
             read_limit: READ_LIMIT,
         }
     }
@@ -92,6 +98,11 @@ impl Environment {
         line(format!("CARCH={}", sh_quote(&carch(&self.arch))));
         line(format!("_rbee_jobs={}", self.jobs.max(1)));
         line(format!("_rbee_extract_limit={}", self.extract_limit));
+        // Pairs of lines; a mirror has no control characters.
+        let mirrors: String =
+            self.mirrors.iter().map(|mirror| format!("{}\n{}\n", mirror.prefix(), mirror.to())).collect();
+        line(format!("_rbee_mirrors={}", sh_quote(&mirrors)));
+        line(format!("_rbee_submodules={}", if self.submodules { "yes" } else { "" }));
         line(format!("_rbee_read_limit={}", self.read_limit));
         line(format!("_rbee_want_check={}", if self.check { "yes" } else { "" }));
         Ok(script)

@@ -24,6 +24,7 @@ pub use outcome::{PhaseResult, parse_result};
 /// The bash program that runs one phase of a recipe: `bash driver.bash PHASE WORK`.
 pub const DRIVER: &str = concat!(
     include_str!("sources.bash"),
+    include_str!("cache.bash"),
     include_str!("download.bash"),
     include_str!("git.bash"),
     include_str!("extract.bash"),
@@ -38,6 +39,8 @@ pub const DRIVER: &str = concat!(
 pub enum RecipePhase {
     /// Only reads the recipe; for its authors.
     Eval,
+    /// Gets and checks the sources, and packs them to be given to a build elsewhere.
+    Gather,
     /// Gets and checks the sources.
     Fetch,
     /// `prepare`, `pkgver` and `build`.
@@ -51,6 +54,7 @@ impl RecipePhase {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Eval => "eval",
+            Self::Gather => "gather",
             Self::Fetch => "fetch",
             Self::Build => "build",
             Self::Package => "package",

@@ -10,6 +10,7 @@ pub mod event;
 pub mod facts;
 pub mod host;
 pub mod ids;
+pub mod mirror;
 pub mod outcome;
 pub mod recipe;
 pub mod secret;
@@ -17,7 +18,7 @@ pub mod settings;
 pub mod text;
 pub mod version;
 
-pub use artifact::{Artifact, BuildKey, Digest, Manifest};
+pub use artifact::{Artifact, BuildKey, Digest, Manifest, TreeMark};
 pub use depends::{Dependency, Needed};
 pub use duration::parse_duration;
 pub use event::{
@@ -26,8 +27,9 @@ pub use event::{
 pub use facts::Facts;
 pub use host::{Host, Route};
 pub use ids::{HostName, InvalidName, RunId, WorkerId};
+pub use mirror::{InvalidMirror, Mirror};
 pub use outcome::{ExitCode, Outcome, Reason};
-pub use recipe::{Accelerator, Needs, RecipeMeta, WorkerMeta};
+pub use recipe::{Accelerator, Needs, Prebuilt, RecipeMeta, WorkerMeta};
 pub use secret::Secret;
 pub use settings::{Limits, Settings};
 pub use version::vercmp;

@@ -5,9 +5,15 @@
 mod cancel;
 mod catalog;
 mod faults;
+mod fetch;
+#[path = "../support/http.rs"]
+mod http;
+mod hive;
 mod install;
 mod loss;
 mod needs;
+mod packages;
+mod prebuilt;
 mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]

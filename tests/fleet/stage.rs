@@ -131,6 +131,12 @@ impl Stage {
     /// What a run that was stopped must not leave: scratch, parts, a lock.
     #[track_caller]
     pub fn is_clean(&self, host: &str, ran: &Ran) {
+        self.is_clean_now(host, ran);
+    }
+
+    /// As [`Stage::is_clean`]; `ran` says what was done.
+    #[track_caller]
+    pub fn is_clean_now(&self, host: &str, ran: &dyn std::fmt::Display) {
         let (home, found) = (self.home(host), self.files(host));
         let left: Vec<_> = found
             .keys()
@@ -149,7 +155,11 @@ impl Stage {
 
 fn hidden_part(path: &Path, name: &str) -> bool {
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
-    name.starts_with('.') && (folder == "bin" || folder == "installed")
+    name.starts_with('.') && (folder == "bin" || folder == "installed") || text_of(path).contains("/rbee/store/.")
+}
+
+fn text_of(path: &Path) -> &str {
+    path.to_str().unwrap_or_default()
 }
 
 fn files_below(root: &Path, found: &mut BTreeMap<PathBuf, (u64, i64, u64)>) {

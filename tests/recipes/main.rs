@@ -9,11 +9,14 @@ mod downloads;
 mod echo;
 mod heads;
 mod hostile;
+#[path = "../support/http.rs"]
+mod http;
 mod makepkg;
 mod oracle;
 mod phases;
 #[path = "../support/plain_target.rs"]
 mod plain_target;
+mod repositories;
 mod sources;
 #[path = "../support/sshd.rs"]
 mod sshd;
