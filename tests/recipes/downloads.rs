@@ -180,11 +180,33 @@ async fn a_part_is_only_a_beginning() {
     }
 }
 
+fn everybody() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Processes with `word` in their arguments.
 pub fn pids(word: &str) -> Vec<i32> {
     let arguments = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-    all.filter(|pid| String::from_utf8_lossy(&arguments(*pid)).contains(word)).collect()
+    everybody().filter(|pid| String::from_utf8_lossy(&arguments(*pid)).contains(word)).collect()
+}
+
+/// Ends these and all that they started, the parents first, with no time for a last word.
+pub fn kill_all(mut pids: Vec<i32>) {
+    let parent = |pid: i32| -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all: Vec<_> = everybody().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut at = 0;
+    while at < pids.len() {
+        let found = all.iter().filter(|(pid, parent)| *parent == pids[at] && !pids.contains(pid));
+        let found: Vec<_> = found.map(|(pid, _)| *pid).collect();
+        pids.extend(found);
+        at += 1;
+    }
+    for pid in pids {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,10 +226,7 @@ async fn a_fetch_that_is_killed_is_gone_on_with() {
             }
             // What was sent may not yet be written.
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let all = if whole { [pids(&work), pids(&word)].concat() } else { pids(&word) };
-            for pid in all {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
+            kill_all(pids(if whole { &work } else { &word }));
         };
         let (ended, ()) = tokio::join!(bench.build(), killer);
         let error = ended.error();

@@ -11,9 +11,9 @@ mod http;
 mod makepkg;
 mod oracle;
 mod phases;
-mod repositories;
 #[path = "../support/plain_target.rs"]
 mod plain_target;
+mod repositories;
 mod sources;
 mod staging;
 mod variables;
