@@ -88,6 +88,14 @@ pub fn parse_entry(
     over(&text, Entry { worker, offer: Offer::default() })
 }
 
+/// What an entry's text says over what is known of its worker already; the id stays.
+///
+/// # Errors
+/// As [`parse_entry`].
+pub(super) fn amend(file: &str, text: &str, entry: Entry) -> Result<Entry, CatalogError> {
+    over(&Text { file, text }, entry)
+}
+
 fn over(text: &Text<'_>, mut entry: Entry) -> Result<Entry, CatalogError> {
     let document = text.parse()?;
     text.fill(document.get_ref(), KEYS, "", &mut entry)?;

@@ -1,4 +1,4 @@
-//! Where recipes come from: built in, a folder of recipes, or one recipe's own folder.
+//! Where recipes come from: built in, a folder of recipes, one recipe's own folder, or an HTTP catalog ([`http`]).
 //!
 //! # Theory of operation
 //! A recipe is a folder with a `PKGBUILD`, and mostly a `worker.toml` (what rbee wants to know of a worker) and a
@@ -13,6 +13,7 @@ mod depends;
 mod entry;
 mod error;
 mod folder;
+pub mod http;
 mod offer;
 mod reader;
 mod shelf;

@@ -31,9 +31,10 @@ pub struct Global {
     /// Read this instead of ~/.ssh/config and the system's, as `ssh -F`
     #[arg(short = 'F', long, global = true, env = "RBEE_SSH_CONFIG", value_name = "PATH")]
     pub ssh_config: Option<PathBuf>,
-    /// Folder of recipes to look in before the built-in ones (repeatable)
-    #[arg(long, global = true, env = "RBEE_CATALOG", value_name = "DIR", value_delimiter = ':')]
-    pub catalog: Vec<PathBuf>,
+    /// Folder of recipes, or address of a catalog, to look in before the built-in one (repeatable; the first that has a
+    /// worker wins; several with `:` between)
+    #[arg(long, global = true, env = "RBEE_CATALOG", value_name = "DIR|URL")]
+    pub catalog: Vec<String>,
     /// Form of the output; `auto` is tty on a terminal, else plain
     #[arg(long, global = true, env = "RBEE_OUTPUT", value_enum, default_value = "auto")]
     pub output: OutputForm,
@@ -199,6 +200,12 @@ pub struct InstallFlags {
     /// Install even what is there already
     #[arg(long)]
     pub reinstall: bool,
+    /// Where a build lacks tools or libraries, have the host's package manager install them, as root through sudo
+    ///
+    /// The line that is run is told before, and by `fleet check` and `fleet plan`. Nothing ends it in the middle: Ctrl+C waits
+    /// for it. Hosts are looked at again afterwards.
+    #[arg(long)]
+    pub install_deps: bool,
     /// Limit for fetch, build and package [default: the worker's own, else 10m; cuda 20m]
     #[arg(long, env = "RBEE_BUILD_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
     pub build_timeout: Option<Duration>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Complaint,
     args::{InstallFlags, RunFlags, SudoFlags},
+    context,
     output::Kind,
     programs,
 };
@@ -13,6 +14,7 @@ use crate::{
     engine::{InstallRequest, Request, request::Wanted, version},
     inventory::Intent,
     report::Lines,
+    transfer::Memo,
     vocab::WorkerId,
 };
 
@@ -75,7 +77,7 @@ impl Asked {
 }
 
 pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<InstallRequest, Complaint> {
-    let binaries = programs::read(&flags.binary, flags.worker.as_deref())?;
+    let binaries = programs::read(&flags.binary, flags.worker.as_deref(), &Memo::new(&context::cache_dir()?))?;
     let is_path = |name: &str| name.contains('/') || name.starts_with('.');
     let worker = match flags.worker.as_deref() {
         Some(name) if binaries.is_empty() && is_path(name) => {
@@ -97,6 +99,7 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
+        install_deps: flags.install_deps,
         dry_run,
     })
 }

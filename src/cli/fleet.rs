@@ -11,7 +11,8 @@ use super::{
     Complaint, answer,
     args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
     asked::{Answer, Asked, install_request},
-    context::{self, Context, worker_id},
+    catalogs,
+    context::{Context, worker_id},
     offers,
     output::{self, Kind},
     password, print, signals, sudo_password,
@@ -28,7 +29,10 @@ use crate::{
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
     target::ssh::{Connector, People},
-    vocab::{ExitCode, Host, Route, RunId, WorkerId, text::sh_join},
+    vocab::{
+        ExitCode, Host, Route, RunId, WorkerId,
+        text::{human_duration, sh_join},
+    },
 };
 
 pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
@@ -79,6 +83,20 @@ async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
     })
 }
 
+/// The workers and families whose recipes a request needs; none, where it has no use for a catalog.
+fn wanted<'a>(request: &'a Request, hosts: &'a [Host]) -> Option<Vec<&'a str>> {
+    let listed = || hosts.iter().flat_map(|host| &host.workers).map(WorkerId::as_str).collect();
+    match request {
+        Request::Install(install) | Request::Check(install) if install.binaries.is_empty() => match &install.worker {
+            Some(Wanted::Named(name) | Wanted::Versioned { name, .. }) => Some(vec![name]),
+            Some(Wanted::Recipe(_)) => None,
+            None => Some(listed()),
+        },
+        Request::Look { worker } => Some(worker.iter().map(WorkerId::as_str).collect()),
+        _ => None,
+    }
+}
+
 /// A worker that no catalog has is a mistake of whoever typed it, not of a host.
 fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result<(), Complaint> {
     let (Request::Install(install) | Request::Check(install)) = request else { return Ok(()) };
@@ -86,10 +104,16 @@ fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result
         return Ok(());
     }
     let known = |name: &str| {
-        if catalog.family(name).next().is_some() {
+        let variants: Vec<_> = catalog.family(name).filter(|worker| worker.id.as_str() != name).collect();
+        // Which variant a host gets is known when it was looked at; one that can be had is enough for now.
+        if variants.iter().any(|worker| catalog.get(&worker.id).is_ok()) {
             return Ok(());
         }
-        catalog.resolve(name).map(drop).map_err(|error| Complaint::usage(error.to_string()))
+        let error = match variants.first() {
+            Some(worker) => catalog.get(&worker.id).err(),
+            None => catalog.resolve(name).err(),
+        };
+        error.map_or(Ok(()), |error| Err(Complaint::usage(error.to_string())))
     };
     match &install.worker {
         Some(Wanted::Named(name)) => known(name),
@@ -111,7 +135,19 @@ pub async fn carry_out(
     hosts: Vec<Host>,
     asked: Asked,
 ) -> Result<ExitCode, Complaint> {
-    let catalog = context::catalog(global)?;
+    let catalog = match wanted(&asked.request, &hosts) {
+        Some(names) => {
+            let opening = catalogs::open(global, &context.settings.cache_dir, &names);
+            match context.settings.limits.run {
+                None => opening.await?,
+                Some(limit) => tokio::time::timeout(limit, opening).await.map_err(|_| Complaint {
+                    exit: ExitCode::Deadline,
+                    ..Complaint::usage(format!("the catalogs did not come within {}", human_duration(limit)))
+                })??,
+            }
+        }
+        None => Catalog::default(),
+    };
     check_workers(&asked.request, &catalog, &hosts)?;
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;

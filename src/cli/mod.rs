@@ -7,6 +7,7 @@ mod args;
 mod args_sources;
 mod args_worker;
 mod asked;
+mod catalogs;
 mod context;
 mod fleet;
 mod inventory;

@@ -102,7 +102,7 @@ impl Gathering {
         scope.notice(Level::Info, format!("sending its sources ({})", human_bytes(archive.size)), None);
         let read = |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", archive.path.display()));
         let mut source = FileSource::open(&archive.path).map_err(read)?;
-        let want = std::future::ready(Ok::<_, transfer::TransferError>(archive.digest));
+        let want = std::future::ready(Ok(archive.digest));
         transfer::upload(scope, target, &staged.archive(), &mut source, want).await?;
         staged.give(&scope.within("unpacking the sources", limits.short * 10)).await?;
         Ok(())

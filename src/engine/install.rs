@@ -20,7 +20,7 @@ use crate::{
     preflight::install_dir::choose,
     scope::Scope,
     target::{Captured, Command, Target},
-    transfer::{self, FileSource},
+    transfer::{self, FileSource, TransferError},
     vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, text::human_bytes},
 };
 
@@ -200,7 +200,11 @@ async fn bring(
                     }
                     From::Here(file) => {
                         let mut source = open(file)?;
-                        transfer::upload(&scope, target, part, &mut source, digest(program)).await?;
+                        let sent = transfer::upload(&scope, target, part, &mut source, program.digest.wait()).await;
+                        if let Err(TransferError::Digest { .. }) = sent {
+                            program.digest.refute();
+                        }
+                        sent?;
                     }
                 }
                 Ok::<_, Failure>(())

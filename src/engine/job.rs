@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Failure, Finding, Request, Run,
     dispatch::Ticket,
-    install,
+    install, needs,
     phase::phase,
     query, sudo, trust, undo,
     version::{self, Way},
@@ -176,6 +176,7 @@ async fn work(
         Request::Check(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
             let places = install::through_sudo(run, host, request, &facts);
             let rights = sudo::look(scope, run, host, target, &facts, places, inside, true).await;
             let (finding, failure) = query::check(run, host, request, facts);
@@ -190,9 +191,14 @@ async fn work(
         Request::Install(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
             match version::way(scope, run, target, &facts, request).await? {
                 Way::Install => {
-                    install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await
+                    let provided = needs::provide(scope, run, host, target, request, facts, ticket, inside).await?;
+                    let (facts, inside, before) = (provided.facts, provided.inside, provided.done.unwrap_or_default());
+                    let done =
+                        install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await?;
+                    Ok(before.and(done))
                 }
                 Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
                 Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),

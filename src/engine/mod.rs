@@ -14,6 +14,7 @@ mod install;
 mod job;
 pub mod local_build;
 mod make;
+mod needs;
 mod pace;
 mod phase;
 pub mod plan;

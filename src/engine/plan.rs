@@ -179,6 +179,11 @@ pub fn expected(catalog: &Catalog, host: &Host, request: &InstallRequest, facts:
     }
 }
 
+/// The recipes of the workers that a host would get.
+pub fn recipes(catalog: &Catalog, host: &Host, request: &InstallRequest, facts: &Facts) -> Vec<Arc<RecipeMeta>> {
+    wanted(catalog, host, request, facts).unwrap_or_default().into_iter().map(|(recipe, _)| recipe).collect()
+}
+
 /// The recipes that a host is to have, each with the reason.
 fn wanted(
     catalog: &Catalog,

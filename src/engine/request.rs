@@ -1,6 +1,6 @@
 //! What a front door asks for.
 
-use std::{future::Future, path::PathBuf, sync::Arc};
+use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -93,6 +93,8 @@ pub struct InstallRequest {
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Have the host's package manager bring what a build there lacks.
+    pub install_deps: bool,
     /// Stop after the plan.
     pub dry_run: bool,
 }
@@ -133,20 +135,41 @@ pub struct Binary {
 }
 
 /// The sha256 of a large file, taken while hosts are connected to.
-#[derive(Debug, Clone)]
-pub struct Pending(watch::Receiver<Option<Result<Digest, String>>>);
+#[derive(Clone)]
+pub struct Pending {
+    taken: watch::Receiver<Option<Result<Digest, String>>>,
+    refuted: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pending").field(&self.ready()).finish()
+    }
+}
 
 impl Pending {
     /// Starts `hash` on the runtime.
     pub fn start(hash: impl Future<Output = Result<Digest, String>> + Send + 'static) -> Self {
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move { sender.send_replace(Some(hash.await)) });
-        Self(receiver)
+        Self { taken: receiver, refuted: None }
+    }
+
+    /// Calls `forget` when a host has received something else.
+    pub fn or_else(self, forget: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { refuted: Some(Arc::new(forget)), ..self }
     }
 
     /// One that was taken already.
     pub fn known(digest: Digest) -> Self {
-        Self(watch::channel(Some(Ok(digest))).1)
+        Self { taken: watch::channel(Some(Ok(digest))).1, refuted: None }
+    }
+
+    /// To be called when what was sent had another one.
+    pub fn refute(&self) {
+        if let Some(forget) = &self.refuted {
+            forget();
+        }
     }
 
     /// Waits for it.
@@ -154,7 +177,7 @@ impl Pending {
     /// # Errors
     /// The file could not be read.
     pub async fn wait(&self) -> Result<Digest, String> {
-        match self.0.clone().wait_for(Option::is_some).await {
+        match self.taken.clone().wait_for(Option::is_some).await {
             Ok(done) => done.clone().unwrap_or_else(|| Err("it was not read".into())),
             Err(_) => Err("it was not read".into()),
         }
@@ -162,6 +185,6 @@ impl Pending {
 
     /// What [`Pending::wait`] yielded; `None` before.
     pub fn ready(&self) -> Option<Digest> {
-        self.0.borrow().as_ref().and_then(|done| done.as_ref().ok().copied())
+        self.taken.borrow().as_ref().and_then(|done| done.as_ref().ok().copied())
     }
 }

@@ -8,6 +8,7 @@
 
 mod layout;
 mod lock;
+pub mod packages;
 mod running;
 mod scripts;
 pub mod sudo;

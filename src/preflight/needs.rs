@@ -262,10 +262,24 @@ pub(super) fn verdicts<'a>(
 pub fn remedy(facts: &Facts, needs: &[&Needs]) -> Option<Provision> {
     let mut missing: Vec<&str> = Vec::new();
     for needs in needs {
-        let tools = needs.tools.iter().map(String::as_str).chain(["bash"]);
-        Found::of(facts, tools, Some(needs)).missing.into_iter().for_each(|name| push(&mut missing, name));
+        Found::of(facts, tools_of(needs), Some(needs)).missing.into_iter().for_each(|name| push(&mut missing, name));
     }
     provision(facts, &missing)
+}
+
+/// What stands against a build on this host, in words; empty when nothing does.
+pub fn lacking(facts: &Facts, needs: &Needs) -> Vec<String> {
+    Found::of(facts, tools_of(needs), Some(needs)).bad
+}
+
+/// The names of what is missing, or too old.
+pub fn missing(facts: &Facts, needs: &Needs) -> Vec<String> {
+    Found::of(facts, tools_of(needs), Some(needs)).missing.into_iter().map(str::to_owned).collect()
+}
+
+/// A recipe is bash.
+fn tools_of(needs: &Needs) -> impl Iterator<Item = &str> {
+    needs.tools.iter().map(String::as_str).chain(["bash"])
 }
 
 /// Compares dotted numbers, missing parts as 0: "1.9" is older than "1.10", "12" is not older than "12.0".

@@ -37,6 +37,12 @@ pub struct Provision {
 }
 
 impl Provision {
+    /// The packages alone.
+    pub fn packages(&self) -> Vec<String> {
+        let words = self.arguments.iter().filter(|word| !word.starts_with('-'));
+        words.filter(|word| !matches!(word.as_str(), "install" | "add")).cloned().collect()
+    }
+
     /// The line that a person would type.
     pub fn line(&self) -> String {
         let sudo = if self.sudo { "sudo " } else { "" };
