@@ -379,3 +379,37 @@ async fn what_nothing_checks_is_fetched_each_time_and_said() {
     assert_eq!(cached(&first), [] as [String; 0], "what nobody checked is in the cache");
     assert_eq!(server.requests(), 2);
 }
+
+#[tokio::test]
+async fn other_tools_do_where_curl_is_not() {
+    let sum = sha256(&content());
+    let server = serve(content(), &[Manner::Cut(500_000), Manner::Status(404), Manner::Good]);
+    let mut first = Bench::new(&recipe(&server.url, &sum));
+    first.leave_out(&["curl"]);
+    // GNU's wget tries on its own what was cut.
+    let error = first.build().await.error();
+    assert!(error.contains("wget ended with status"), "{error}");
+    let mut next = Bench::new(&recipe(&server.url, &sum)).caching_with(&first);
+    next.leave_out(&["curl"]);
+    next.build().await.built();
+    assert!(server.ranges().last().unwrap().as_deref().is_some_and(|range| range != "0-"), "{:?}", server.ranges());
+
+    let https = server.url.replace("http:", "https:");
+    for (without, url, sum, said) in [
+        (&["curl"][..], &https, "SKIP", "wget may follow it to http, and nothing checks it"),
+        (&["curl", "wget"], &https, &*sum, "no curl and no wget here, which the source https://127.0.0.1"),
+        (
+            &["git"],
+            &"git+https://127.0.0.1:1/x".to_owned(),
+            "SKIP",
+            "no git here, which the source https://127.0.0.1:1/x needs",
+        ),
+    ] {
+        let mut bench = Bench::new(&recipe(url, sum));
+        bench.leave_out(without);
+        let ended = bench.build().await;
+        let Err(error @ BuildError::Unreachable { .. }) = &ended.result else { panic!("{}", ended.printed) };
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.hint().unwrap().contains("--fetch controller"));
+    }
+}
