@@ -2,12 +2,14 @@
 //!
 //! Floors from bottom to top, each importing only what stands below it: see ARCHITECTURE.md.
 
+pub mod archive;
 pub mod build;
 pub mod catalog;
 pub mod cli;
 pub mod engine;
 pub mod install;
 pub mod inventory;
+pub mod prebuilt;
 pub mod preflight;
 pub mod process;
 pub mod recipe;

@@ -15,6 +15,9 @@ pub enum BuildError {
     /// A source could not be had from where it was asked for.
     #[error("{text}")]
     Unreachable { text: String },
+    /// A package that cannot be installed as it is.
+    #[error("{text}")]
+    Package { text: String, hint: &'static str },
     /// The host lacks what every build needs.
     #[error("{text}")]
     Missing { text: String, hint: String },
@@ -35,6 +38,7 @@ impl BuildError {
         match self {
             Self::Failed { phase, .. } => Some(phase.reason()),
             Self::Unreachable { .. } => Some(Phase::Fetch.reason()),
+            Self::Package { .. } => Some(Phase::Package.reason()),
             Self::Missing { .. } | Self::Environment(_) => Some(Reason::Build),
             Self::Target(error) => error.reason(),
         }
@@ -44,6 +48,7 @@ impl BuildError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Missing { hint, .. } => Some(hint),
+            Self::Package { hint, .. } => Some(hint),
             Self::Target(error) => error.hint(),
             Self::Unreachable { .. } => {
                 Some("if the host cannot get there, --fetch controller gets the sources here and sends them")

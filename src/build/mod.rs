@@ -13,6 +13,8 @@ mod key;
 mod program;
 mod progress;
 mod staged;
+mod tree;
+pub mod trees;
 
 pub use error::BuildError;
 pub use key::{build_key, class_of};

@@ -112,7 +112,7 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
             ]],
             Finding::Check { facts, verdicts } => vec![check_row(&name, facts, verdicts, host)],
             // They have tables of their own.
-            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) => Vec::new(),
+            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) | Finding::Recipe(_) => Vec::new(),
             Finding::Status(workers) if workers.is_empty() => {
                 vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
             }
@@ -138,6 +138,7 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
                         Action::BuildOnHost(_) => "build on the host".into(),
                         Action::BuildHere(_) => "build here, send".into(),
                         Action::Send(binary) => format!("send {}", human_bytes(binary.size)),
+                        Action::Prebuilt(..) => "take what is published".into(),
                     };
                     vec![
                         name.clone(),
@@ -248,6 +249,7 @@ fn one(finding: &Finding) -> (&'static str, Value) {
         Finding::Check { facts, verdicts } => {
             ("check", json!({ "facts": facts_value(facts), "verdicts": verdicts_value(verdicts) }))
         }
+        Finding::Recipe(reading) => ("recipe", Value::from(reading.words())),
         Finding::Trust(stations) => ("servers", stations.iter().map(station_value).collect()),
         Finding::Status(workers) => ("workers", workers.iter().map(installed_value).collect()),
         Finding::Held(all) => (
@@ -274,6 +276,7 @@ fn one(finding: &Finding) -> (&'static str, Value) {
                         Action::BuildOnHost(_) => ("build_on_host", None),
                         Action::BuildHere(_) => ("build_here", None),
                         Action::Send(binary) => ("send", Some(binary.size)),
+                        Action::Prebuilt(..) => ("prebuilt", None),
                     };
                     json!({
                         "worker": plan.worker.as_str(), "version": plan.version, "action": action, "size": size,

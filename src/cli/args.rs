@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::{args_sources::SourceFlags, args_worker::WorkerCommand};
+use super::{args_prebuilt::PrebuiltHow, args_sources::SourceFlags, args_worker::WorkerCommand};
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -83,6 +83,9 @@ pub enum Command {
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// For authors of recipes: read, lint and build one, as makepkg does
+    #[command(subcommand)]
+    Recipe(super::recipe::RecipeCommand),
     /// The inventory itself
     #[command(subcommand)]
     Inventory(InventoryCommand),
@@ -191,6 +194,10 @@ pub struct InstallFlags {
     /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,
+    /// Take what is published ready to run instead of building it; prefer builds where there is none
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
+        default_missing_value = "require", env = "RBEE_PREBUILT", conflicts_with = "binary")]
+    pub prebuilt: Option<PrebuiltHow>,
     /// Install to /usr/local/bin and nowhere else
     #[arg(long)]
     pub system: bool,
@@ -200,6 +207,9 @@ pub struct InstallFlags {
     /// Install even what is there already
     #[arg(long)]
     pub reinstall: bool,
+    /// Also run the recipe's own tests, its check() function, when it is built
+    #[arg(long)]
+    pub check: bool,
     /// Where a build lacks tools or libraries, have the host's package manager install them, as root through sudo
     ///
     /// The line that is run is told before, and by `fleet check` and `fleet plan`. Nothing ends it in the middle: Ctrl+C waits
@@ -336,7 +346,7 @@ pub enum ImportCommand {
     },
 }
 
-fn some_duration(text: &str) -> Result<Duration, String> {
+pub fn some_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing".into()),
         Ok(duration) => Ok(duration),

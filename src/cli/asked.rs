@@ -11,7 +11,11 @@ use super::{
 };
 use crate::{
     catalog::Catalog,
-    engine::{InstallRequest, Request, request::Wanted, version},
+    engine::{
+        InstallRequest, Request,
+        request::{UsePrebuilt, Wanted},
+        version,
+    },
     inventory::Intent,
     report::Lines,
     transfer::Memo,
@@ -41,6 +45,8 @@ pub enum Answer {
     Available { all: bool },
     /// One worker, in the catalog and on the hosts.
     Worker(WorkerId),
+    /// A recipe, in the words of its folder's author.
+    Recipe(Box<super::recipe::About>),
 }
 
 impl Asked {
@@ -96,9 +102,12 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
         fetch: flags.sources.fetch.into(),
         mirrors: flags.sources.mirror.clone(),
         binaries,
+        prebuilt: flags.prebuilt.map_or(UsePrebuilt::Never, UsePrebuilt::from),
+        unfit: Vec::new(),
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
+        check: flags.check,
         install_deps: flags.install_deps,
         dry_run,
     })

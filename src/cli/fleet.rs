@@ -15,7 +15,7 @@ use super::{
     context::{Context, worker_id},
     offers,
     output::{self, Kind},
-    password, print, signals, sudo_password,
+    password, print, recipe, signals, sudo_password,
     table::table,
     tell, trust, worker,
 };
@@ -23,7 +23,7 @@ use crate::{
     catalog::Catalog,
     engine::{
         Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, gather::Gathering,
-        local_build::LocalBuilds, request::Wanted,
+        local_build::LocalBuilds, prebuilt::Prebuilts, request::Wanted,
     },
     inventory::Intent,
     report::{self, Lines},
@@ -181,6 +181,7 @@ pub async fn carry_out(
     let timer = settings.limits.run.map(|limit| tokio::spawn(expire(scope.clone(), limit)));
 
     let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));
+    let prebuilts = Prebuilts::new(settings.cache_dir.join("prebuilt"));
     let run = Run {
         fleet,
         catalog,
@@ -191,6 +192,7 @@ pub async fn carry_out(
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
+        prebuilts,
         gathering: Gathering::new(&settings.cache_dir.join("scratch"), &id),
         sudo,
         who: format!("{}@{}", settings.user, machine()),
@@ -217,6 +219,7 @@ pub async fn carry_out(
             Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
             Answer::Available { all } => offers::available(global, &run.catalog, &conclusion, *all),
             Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
+            Answer::Recipe(about) => return Ok(recipe::answer(global, &conclusion, about)),
         }
     }
     Ok(exit(&conclusion, asked.changes_exit))

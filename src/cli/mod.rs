@@ -4,6 +4,7 @@
 
 mod answer;
 mod args;
+mod args_prebuilt;
 mod args_sources;
 mod args_worker;
 mod asked;
@@ -15,6 +16,7 @@ mod offers;
 mod output;
 mod password;
 mod programs;
+mod recipe;
 mod sandbox;
 mod signals;
 mod sudo_password;
@@ -95,6 +97,7 @@ fn run() -> Result<ExitCode, Complaint> {
             runtime()?.block_on(fleet::run(args.global, command.hosts.as_deref(), command.command))
         }
         Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
+        Command::Recipe(command) => runtime()?.block_on(recipe::run(args.global, command)),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {

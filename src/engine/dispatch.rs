@@ -14,7 +14,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Failure, Finding, Fleet, Request, SudoPassword, gather::Gathering, job, local_build::LocalBuilds};
+use super::{
+    Failure, Finding, Fleet, Request, SudoPassword, gather::Gathering, job, local_build::LocalBuilds,
+    prebuilt::Prebuilts,
+};
 use crate::{
     catalog::Catalog,
     scope::{CancelReason, Scope},
@@ -35,6 +38,7 @@ pub struct Run {
     /// One refused host refuses all.
     pub all_or_nothing: bool,
     pub local_builds: LocalBuilds,
+    pub prebuilts: Prebuilts,
     /// Sources that are fetched here for hosts.
     pub gathering: Gathering,
     pub sudo: SudoPassword,

@@ -1,6 +1,6 @@
 //! The phases that change a host.
 
-use std::{collections::HashMap, path::Path, time::SystemTime};
+use std::{collections::HashMap, path::Path, sync::Arc, time::SystemTime};
 
 use super::{
     Failure, Finding, Run,
@@ -10,18 +10,19 @@ use super::{
     make::build_in,
     phase::phase,
     plan::{self, Action, WorkerPlan},
+    prebuilt,
     request::{BuildPlace, InstallRequest, Pending},
     sudo,
     sudo_password::Inside,
 };
 use crate::{
     build::Built,
-    install::{self, Hands, Layout, Places, Proof},
+    install::{self, Hands, Layout, Part, Places, Proof, tree},
     preflight::install_dir::choose,
     scope::Scope,
     target::{Captured, Command, Target},
-    transfer::{self, FileSource, TransferError},
-    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, text::human_bytes},
+    transfer::{self, FileSource, TransferError, tree::Tree},
+    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, TreeMark, WorkerId, text::human_bytes},
 };
 
 /// Brings the host's workers to what is asked.
@@ -37,7 +38,22 @@ pub async fn install(
     inside: Inside<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
-    let plans = decide(scope, run, host, target, facts, request).await?;
+    let mut request = request.clone();
+    let plans = loop {
+        let mut plans = decide(scope, run, host, target, facts, &request).await?;
+        if request.dry_run {
+            break plans;
+        }
+        match prebuilt::load(scope, run, &request, facts, &mut plans).await? {
+            None => break plans,
+            Some((worker, why)) => {
+                let text = format!("no prebuilt {worker}, so it is built: {why}");
+                scope.in_phase(Phase::Preflight).notice(Level::Warning, text, None);
+                request.unfit.push(worker);
+            }
+        }
+    };
+    let request = &request;
     findings.push(Finding::Plan(plans.clone()));
     let speak = scope.in_phase(Phase::Preflight);
     for plan in &plans {
@@ -108,9 +124,8 @@ async fn decide(
     let limits = &run.settings.limits;
     let scope = scope.in_phase(Phase::Preflight);
     // A program that replaces none is read while it is sent.
-    let hangs = |worker: &crate::vocab::WorkerId| {
-        request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker)
-    };
+    let hangs =
+        |worker: &WorkerId| request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker);
     for binary in request.binaries.iter().filter(|binary| hangs(&binary.worker)) {
         let read = scope.race(binary.digest.wait()).await?;
         read.map_err(|error| Failure::new(error).because(Some(Reason::Transfer)).in_phase(Phase::Preflight))?;
@@ -130,18 +145,18 @@ async fn decide(
             }
             Err(no) => return Err(Failure::refused(no.text, no.hint)),
         };
-        let unchanged = plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref());
-        let paths: Vec<&str> = unchanged.map(|old| old.path.as_str()).collect();
+        let unchanged: Vec<&Manifest> =
+            plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref()).collect();
         let limited = scope.within("sha256 of installed programs", limits.short * 4);
-        let found = install::digests(&limited, target, &paths)
+        let found = install::found(&limited, target, &unchanged)
             .await
             .map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
-        let same = paths.iter().zip(&found).all(|(path, found)| digests.get(*path) == Some(found));
+        let same = unchanged.iter().zip(&found).all(|(old, found)| digests.get(&old.path) == Some(found));
         if same {
             return Ok(plans);
         }
         // A changed file is planned differently, and is not asked for again.
-        let found: Vec<_> = paths.iter().map(ToString::to_string).zip(found).collect();
+        let found: Vec<_> = unchanged.iter().map(|old| old.path.clone()).zip(found).collect();
         digests.extend(found);
     }
 }
@@ -176,29 +191,35 @@ async fn bring(
             let built = run.local_builds.get(scope, plan, recipe, run.request.mirrors(), limits).await?;
             (Program::from(&built), From::Here(built.path.into()))
         }
-        Action::Send(binary) => {
+        Action::Send(binary) | Action::Prebuilt(_, Some(binary)) => {
             let name = binary.program_name.clone();
-            let program = Program { name, version: None, size: binary.size, digest: binary.digest.clone() };
-            (program, From::Here(binary.path.clone()))
+            let program = Program { name, tree: None, version: None, size: binary.size, digest: binary.digest.clone() };
+            let from = match &binary.tree {
+                Some(tree) => From::Folder(tree.clone()),
+                None => From::Here(binary.path.clone()),
+            };
+            (program, from)
         }
+        Action::Prebuilt(asset, None) => return Err(Failure::new(format!("{} was not loaded", asset.url))),
         Action::Unchanged => return Ok(Done::unchanged(plan.words())),
     };
     let program = &program;
     let path = format!("{}/{}", layout.bin, program.name);
     let part = layout.part(&path, &id);
 
-    let found = phase(scope, Phase::Transfer, None, |scope| {
-        let (layout, part, from, path, name) = (&layout, &part, &from, &path, &program.name);
+    let (part, found) = phase(scope, Phase::Transfer, None, |scope| {
+        let (layout, part, from, path, name, id) = (&layout, &part, &from, &path, &program.name, id.as_str());
         async move {
             let limited = scope.within("prepare", limits.short);
             install::prepare(&limited, target, layout, hands, &plan.worker, name).await?;
+            let wanted = |entry, digest| tree::Wanted { worker: &plan.worker, run: id, entry, digest };
             let bring = async {
-                match from {
-                    From::Host(built) => {
+                match (from, &program.tree) {
+                    (From::Host(built), None) => {
                         let scope = scope.within("copying the program", limits.short * 4);
                         transfer::copy(&scope, target, built, part, digest(program).await?).await?;
                     }
-                    From::Here(file) => {
+                    (From::Here(file), None) => {
                         let mut source = open(file)?;
                         let sent = transfer::upload(&scope, target, part, &mut source, program.digest.wait()).await;
                         if let Err(TransferError::Digest { .. }) = sent {
@@ -206,37 +227,68 @@ async fn bring(
                         }
                         sent?;
                     }
+                    (From::Host(built), Some(mark)) => {
+                        let from = tree::From::Host(built, digest(program).await?);
+                        let wanted = wanted(&mark.entry, mark.digest);
+                        return Ok(tree::receive(&scope, target, layout, part, wanted, from).await?);
+                    }
+                    (From::Here(file), Some(mark)) => {
+                        let from = tree::From::File(file, digest(program).await?);
+                        let wanted = wanted(&mark.entry, mark.digest);
+                        return Ok(tree::receive(&scope, target, layout, part, wanted, from).await?);
+                    }
+                    (From::Folder(tree), _) => {
+                        let wanted = wanted(&tree.entry, digest(program).await?);
+                        let from = tree::From::Folder(tree);
+                        return Ok(tree::receive(&scope, target, layout, part, wanted, from).await?);
+                    }
                 }
-                Ok::<_, Failure>(())
+                Ok::<_, Failure>(Part::file(part))
             };
             // What is there now is looked at meanwhile.
-            let look = async { Ok::<_, Failure>(install::digests(&scope, target, &[path]).await?) };
+            let look = async {
+                let found = match plan.old.as_ref().filter(|old| old.path == *path) {
+                    Some(old) => install::found(&scope, target, &[old]).await,
+                    None => install::digests(&scope, target, &[path]).await,
+                };
+                Ok::<_, Failure>(found?)
+            };
             let (brought, found) = tokio::join!(bring, look);
-            brought?;
-            Ok(found?.into_iter().next().flatten())
+            Ok((brought?, found?.into_iter().next().flatten()))
         }
     })
     .await?;
 
-    let digest = digest(program).await?;
+    let (digest, size, entry) = match (&program.tree, &from) {
+        (Some(mark), _) => (mark.digest, mark.size, Some(mark.entry.clone())),
+        (None, From::Folder(tree)) => (digest(program).await?, program.size, Some(tree.entry.clone())),
+        (None, _) => (digest(program).await?, program.size, None),
+    };
     let (arguments, proof) = match &plan.action {
         Action::BuildOnHost(recipe) | Action::BuildHere(recipe) => (recipe.worker.verify.clone(), Proof::Answers),
+        Action::Prebuilt(asset, _) => (asset.verify.clone(), Proof::Answers),
         _ => (vec!["--version".to_owned()], Proof::Starts),
     };
     let said = phase(scope, Phase::Verify, short, |scope| {
         let (part, name, arguments) = (&part, &program.name, &arguments);
-        async move { Ok(install::prove(&scope, target, part, name, arguments, proof).await?) }
+        async move { Ok(install::prove(&scope, target, &part.path, name, arguments, proof).await?) }
     })
     .await?;
 
-    let version = program.version.clone().or_else(|| first_version(&said)).unwrap_or_else(|| "unknown".into());
+    let published = match &plan.action {
+        Action::Prebuilt(asset, _) => asset.version.clone(),
+        _ => None,
+    };
+    let version =
+        program.version.clone().or(published).or_else(|| first_version(&said)).unwrap_or_else(|| "unknown".into());
     let manifest = Manifest {
         worker: plan.worker.clone(),
         version,
         key: plan.key.unwrap_or(crate::vocab::BuildKey(digest)),
         digest,
-        size: program.size,
+        size,
         path,
+        entry,
         origin: plan.origin.clone(),
         run: id,
         installed_at: now(),
@@ -277,10 +329,13 @@ pub(super) fn layout(facts: &Facts, bin: &str, data: &str, hands: &Hands, part: 
 enum From {
     Host(String),
     Here(std::path::PathBuf),
+    Folder(Arc<Tree>),
 }
 
 struct Program {
     name: String,
+    /// Of one of several files in a tar.
+    tree: Option<TreeMark>,
     version: Option<String>,
     size: u64,
     digest: Pending,
@@ -295,6 +350,7 @@ impl std::convert::From<&Built> for Program {
     fn from(built: &Built) -> Self {
         Self {
             name: built.program.clone(),
+            tree: built.tree.clone(),
             version: Some(built.version.clone()),
             size: built.size,
             digest: Pending::known(built.digest),
@@ -326,6 +382,7 @@ fn replaced(scope: &Scope, plan: &WorkerPlan, new: &Manifest, found: Option<Dige
                 digest,
                 key: crate::vocab::BuildKey(digest),
                 previous,
+                entry: None,
                 ..new.clone()
             })
         }

@@ -16,7 +16,7 @@ use super::{
     watch::{Watch, watch},
 };
 use crate::{
-    build::{self, Built},
+    build::{self, Built, Staged},
     recipe::Environment,
     scope::Scope,
     target::{Captured, Command, Target, output::EventLines},
@@ -40,7 +40,7 @@ pub async fn build_in(
     mirrors: &[Mirror],
     limits: &Limits,
 ) -> Result<Built, Failure> {
-    let mut environment = Environment::of(facts, env, &recipe.worker.features);
+    let mut environment = Environment { check: plan.check, ..Environment::of(facts, env, &recipe.worker.features) };
     environment.mirrors = mirrors.iter().chain(&recipe.worker.mirrors).cloned().collect();
     environment.submodules = recipe.worker.submodules;
     pace::ask_cargo(&mut environment);
@@ -50,9 +50,7 @@ pub async fn build_in(
 
     let staged = phase(scope, Phase::Fetch, left(started), |_| async {
         let scope = scope.in_phase(Phase::Fetch);
-        let short = scope.within("staging the recipe", limits.short * 4);
-        work_folder(&short, target, work).await?;
-        let staged = build::stage(&short, target, recipe, &environment, work).await?;
+        let staged = stage_in(&scope, target, recipe, &environment, work, limits).await?;
         if let Sources::Sent(gathering) = sources {
             gathering.give(&scope, target, &staged, recipe, &environment, limited, limits).await?;
         }
@@ -107,6 +105,20 @@ pub(super) async fn work_folder(scope: &Scope, target: &dyn Target, work: &str) 
         0 => Ok(()),
         _ => Err(Failure::new(format!("cannot make {work}: {}", said.last_words()))),
     }
+}
+
+/// Makes the work folder, and puts the recipe into it.
+pub(super) async fn stage_in<'t>(
+    scope: &Scope,
+    target: &'t dyn Target,
+    recipe: &RecipeMeta,
+    environment: &Environment,
+    work: &str,
+    limits: &Limits,
+) -> Result<Staged<'t>, Failure> {
+    let scope = scope.within("staging the recipe", limits.short * 4);
+    work_folder(&scope, target, work).await?;
+    Ok(build::stage(&scope, target, recipe, environment, work).await?)
 }
 
 /// What fetch, build and packaging of one worker may take together.

@@ -6,6 +6,7 @@
 //! is left. What a phase decides is decided by pure functions of facts and request ([`plan`]); what it waits for, it
 //! waits for through its scope. A failure stops its own host only.
 
+pub mod author;
 pub mod dispatch;
 mod failure;
 mod fleet;
@@ -18,6 +19,7 @@ mod needs;
 mod pace;
 mod phase;
 pub mod plan;
+pub mod prebuilt;
 mod query;
 pub mod request;
 mod sudo;

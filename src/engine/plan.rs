@@ -4,11 +4,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     gather::FetchPlace,
+    prebuilt::{self, Choice},
     request::{Binary, BuildPlace, InstallRequest, Wanted},
 };
 use crate::{
     build::{build_key, class_of},
     catalog::{Catalog, fits},
+    prebuilt::Asset,
     preflight::{
         check::{self, Grade, Role, Verdict},
         install_dir::{InstallDir, NoInstallDir, choose},
@@ -52,6 +54,8 @@ pub struct WorkerPlan {
     pub limit: Duration,
     /// Where its sources are fetched, if they are.
     pub fetch: FetchPlace,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     pub verdicts: Vec<Verdict>,
 }
 
@@ -63,6 +67,8 @@ pub enum Action {
     BuildOnHost(Arc<RecipeMeta>),
     BuildHere(Arc<RecipeMeta>),
     Send(Arc<Binary>),
+    /// What is published; with the program, once it was loaded.
+    Prebuilt(Arc<Asset>, Option<Arc<Binary>>),
 }
 
 impl WorkerPlan {
@@ -85,6 +91,7 @@ impl WorkerPlan {
                     self.dir.words()
                 )
             }
+            Action::Prebuilt(asset, _) => format!("take {what} from {}, install to {}", asset.url, self.dir.words()),
         }
     }
 
@@ -92,6 +99,7 @@ impl WorkerPlan {
     pub fn program(&self) -> &str {
         match (&self.action, &self.old) {
             (Action::Send(binary), _) => &binary.program_name,
+            (Action::Prebuilt(asset, _), _) => asset.worker.as_str(),
             (_, Some(old)) => old.path.rsplit('/').next().unwrap_or_default(),
             _ => self.worker.as_str(),
         }
@@ -253,6 +261,7 @@ fn plan_binary(
         old,
         limit: Duration::ZERO,
         fetch: FetchPlace::Host,
+        check: false,
         verdicts: checked,
     })
 }
@@ -285,7 +294,21 @@ fn plan_recipe(
         old: old.clone(),
         limit: limit.or(worker.limit).unwrap_or_else(|| standard_limit(worker.accelerator)),
         fetch: request.fetch,
+        check: request.check,
         verdicts,
+    };
+    let why = match prebuilt::choose(request, &recipe, facts)? {
+        Choice::Take(asset) => {
+            let verdicts = judge_build(facts, worker, Role::Receive, request.system);
+            refuse(&verdicts)?;
+            let key = asset.key();
+            let same = !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests));
+            let version = asset.version.clone().or(recipe.version.clone());
+            let action = if same { Action::Unchanged } else { Action::Prebuilt(asset, None) };
+            return Ok(WorkerPlan { key: Some(key), version, ..plan(action, format!("{why}; prebuilt"), verdicts) });
+        }
+        Choice::Build(None) => why,
+        Choice::Build(Some(no)) => format!("{why}; {no}"),
     };
     if !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests)) {
         return Ok(plan(Action::Unchanged, why, Vec::new()));
@@ -372,7 +395,7 @@ fn intact(manifest: &Manifest, key: BuildKey, digests: &HashMap<String, Option<D
     manifest.key == key && digests.get(&manifest.path) == Some(&Some(manifest.digest))
 }
 
-const fn standard_limit(accelerator: Accelerator) -> Duration {
+pub(super) const fn standard_limit(accelerator: Accelerator) -> Duration {
     Duration::from_secs(match accelerator {
         Accelerator::Cpu => 600,
         Accelerator::Cuda => 1200,

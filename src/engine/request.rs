@@ -5,8 +5,10 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 use super::gather::FetchPlace;
+use super::author::{RecipeRequest, RecipeTask};
 use crate::{
     preflight::binary::Program,
+    transfer::tree::Tree,
     vocab::{Digest, Mirror, RecipeMeta, WorkerId},
 };
 
@@ -39,6 +41,8 @@ pub enum Request {
         worker: WorkerId,
         force: bool,
     },
+    /// For the authors of recipes.
+    Recipe(RecipeRequest),
 }
 
 impl Request {
@@ -48,6 +52,7 @@ impl Request {
             Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+            Self::Recipe(request) => matches!(request.task, RecipeTask::Build(_)),
         }
     }
 
@@ -73,6 +78,7 @@ impl Request {
             Self::Look { worker: Some(_) } => "get",
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
+            Self::Recipe(request) => request.verb(),
         }
     }
 }
@@ -87,12 +93,18 @@ pub struct InstallRequest {
     pub mirrors: Vec<Mirror>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
+    /// Whether published programs are taken.
+    pub prebuilt: UsePrebuilt,
+    /// Workers whose published program turned out not to be for this host.
+    pub unfit: Vec<WorkerId>,
     /// The system's folder and no other.
     pub system: bool,
     /// Append the line that puts the folder on PATH to the shell's start-up file.
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     /// Have the host's package manager bring what a build there lacks.
     pub install_deps: bool,
     /// Stop after the plan.
@@ -108,6 +120,16 @@ pub enum Wanted {
     Versioned { name: String, version: String },
     /// A folder with a recipe.
     Recipe(Arc<RecipeMeta>),
+}
+
+/// Whether a worker is taken ready to run from where it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UsePrebuilt {
+    #[default]
+    Never,
+    /// And built where there is none.
+    Prefer,
+    Require,
 }
 
 /// Where a recipe is built.
@@ -127,6 +149,8 @@ pub struct Binary {
     /// The file name it is installed under.
     pub program_name: String,
     pub path: PathBuf,
+    /// Of a program of several files: what is in the folder `path`.
+    pub tree: Option<Arc<Tree>>,
     /// "linux-x86_64", if it was said for which platform it is.
     pub platform: Option<String>,
     pub program: Program,

@@ -113,6 +113,7 @@ mod tests {
             digest: Digest::new([0; 32]),
             size: 1,
             path: "/x/w".into(),
+            entry: None,
             origin: "built in".into(),
             run: "r".into(),
             installed_at: "2026-01-01T00:00:00Z".into(),

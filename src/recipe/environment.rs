@@ -10,6 +10,9 @@ const BYTES_PER_JOB: u64 = 1 << 30;
 /// Bytes that one archive may hold when it is extracted: more than any source, less than a disk.
 const EXTRACT_LIMIT: u64 = 32 << 30;
 
+/// Reading a recipe takes milliseconds; this is for one that asks a compiler for its version on a busy machine.
+const READ_LIMIT: u32 = 20;
+
 /// A variable that no shell could take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} cannot be a variable of the build's environment")]
@@ -37,6 +40,8 @@ pub struct Environment {
     pub mirrors: Vec<Mirror>,
     /// Git sources come with their submodules.
     pub submodules: bool,
+    /// Seconds that a recipe's top level may take, each time that it is read.
+    pub read_limit: u32,
 }
 
 impl Default for Environment {
@@ -51,6 +56,7 @@ impl Default for Environment {
             extract_limit: EXTRACT_LIMIT,
             mirrors: Vec::new(),
             submodules: false,
+            read_limit: READ_LIMIT,
         }
     }
 }
@@ -97,6 +103,7 @@ impl Environment {
             self.mirrors.iter().map(|mirror| format!("{}\n{}\n", mirror.prefix(), mirror.to())).collect();
         line(format!("_rbee_mirrors={}", sh_quote(&mirrors)));
         line(format!("_rbee_submodules={}", if self.submodules { "yes" } else { "" }));
+        line(format!("_rbee_read_limit={}", self.read_limit));
         line(format!("_rbee_want_check={}", if self.check { "yes" } else { "" }));
         Ok(script)
     }

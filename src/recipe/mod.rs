@@ -11,11 +11,13 @@
 
 mod environment;
 mod evaluated;
+mod lint;
 mod outcome;
 
 pub(crate) use environment::path_line;
 pub use environment::{BadEnvironment, Environment};
 pub use evaluated::Evaluated;
+pub use lint::{Lint, Severity, lint};
 pub(crate) use outcome::result_script;
 pub use outcome::{PhaseResult, parse_result};
 
@@ -28,6 +30,7 @@ pub const DRIVER: &str = concat!(
     include_str!("extract.bash"),
     include_str!("tidy.bash"),
     include_str!("srcinfo.bash"),
+    include_str!("guard.bash"),
     include_str!("driver.bash")
 );
 

@@ -11,6 +11,8 @@ mod http;
 mod install;
 mod loss;
 mod needs;
+mod packages;
+mod prebuilt;
 mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]

@@ -30,12 +30,12 @@ COMPRESSGZ=(gzip -c -f -n)
 PKGEXT=.pkg.tar.gz
 SRCEXT=.src.tar.gz
 "#;
-const EPOCH: &str = "1700000000";
+pub const EPOCH: &str = "1700000000";
 
 /// Relative path → what is there: type, mode, content or link; files of several names are told by the first.
-type Tree = BTreeMap<String, String>;
+pub type Tree = BTreeMap<String, String>;
 
-fn tree(root: &Path) -> Tree {
+pub fn tree(root: &Path) -> Tree {
     fn walk(root: &Path, folder: &Path, inodes: &mut BTreeMap<u64, String>, tree: &mut Tree) {
         let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
@@ -77,7 +77,7 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// What makepkg makes of a recipe's folder: the tree, or what it printed.
-fn makepkg(folder: &Path) -> Result<Tree, String> {
+pub fn makepkg(folder: &Path) -> Result<Tree, String> {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = root.path().join("recipe");
@@ -100,11 +100,11 @@ fn makepkg(folder: &Path) -> Result<Tree, String> {
 }
 
 /// One recipe, and what it stands for.
-struct Case {
-    what: &'static str,
-    pkgbuild: &'static str,
+pub struct Case {
+    pub what: &'static str,
+    pub pkgbuild: &'static str,
     /// Makes the folder's other files; run by bash in the folder.
-    files: &'static str,
+    pub files: &'static str,
     builds: bool,
 }
 
@@ -120,7 +120,7 @@ const fn bad(what: &'static str, pkgbuild: &'static str) -> Case {
     Case { what, pkgbuild, files: "", builds: false }
 }
 
-const CASES: &[Case] = &[
+pub const CASES: &[Case] = &[
     good(
         "one program",
         "build() { printf '#!/bin/sh\\necho hi\\n' > hi; }\npackage() { install -Dm755 hi \"$pkgdir/usr/bin/hi\"; }",
