@@ -207,7 +207,8 @@ pub struct InstallFlags {
     pub build: BuildWhere,
     #[command(flatten)]
     pub sources: SourceFlags,
-    /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
+    /// Install this program instead of building, or a folder or an archive with bin, lib and share;
+    /// with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,
     /// Take what is published ready to run instead of building it; prefer builds where there is none
