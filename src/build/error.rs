@@ -12,6 +12,12 @@ pub enum BuildError {
     /// The recipe or its sources are at fault; the text says how: "build() failed with status 2".
     #[error("{text}")]
     Failed { phase: Phase, text: String },
+    /// A source could not be had from where it was asked for.
+    #[error("{text}")]
+    Unreachable { text: String },
+    /// A package that cannot be installed as it is.
+    #[error("{text}")]
+    Package { text: String, hint: &'static str },
     /// The host lacks what every build needs.
     #[error("{text}")]
     Missing { text: String, hint: String },
@@ -31,6 +37,8 @@ impl BuildError {
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Failed { phase, .. } => Some(phase.reason()),
+            Self::Unreachable { .. } => Some(Phase::Fetch.reason()),
+            Self::Package { .. } => Some(Phase::Package.reason()),
             Self::Missing { .. } | Self::Environment(_) => Some(Reason::Build),
             Self::Target(error) => error.reason(),
         }
@@ -40,7 +48,11 @@ impl BuildError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Missing { hint, .. } => Some(hint),
+            Self::Package { hint, .. } => Some(hint),
             Self::Target(error) => error.hint(),
+            Self::Unreachable { .. } => {
+                Some("if the host cannot get there, --fetch controller gets the sources here and sends them")
+            }
             Self::Failed { .. } | Self::Environment(_) => None,
         }
     }

@@ -13,9 +13,11 @@ mod key;
 mod program;
 mod progress;
 mod staged;
+mod tree;
+pub mod trees;
 
 pub use error::BuildError;
 pub use key::{build_key, class_of};
 pub use program::{Built, Packages};
-pub use progress::{Steps, steps_of};
-pub use staged::{Pin, Staged, stage};
+pub use progress::{Meter, Steps, is_bar};
+pub use staged::{Fetched, Pin, Staged, stage};

@@ -5,12 +5,13 @@ use bytes::Bytes;
 use super::{
     BuildError, Built,
     program::{Packages, measure_script, only_program, parse_measure},
+    tree::tree,
 };
 use crate::{
     recipe::{DRIVER, Environment, Evaluated, PhaseResult, RecipePhase, parse_result, path_line, result_script},
     scope::Scope,
     target::{Captured, Command, Output, Source, Target, TargetError},
-    vocab::{Phase, RecipeMeta, text::sh_quote},
+    vocab::{Digest, Phase, RecipeMeta, WorkerId, text::sh_quote},
 };
 
 /// Bytes that one chunk of an upload has.
@@ -20,6 +21,27 @@ const CHUNK: usize = 64 << 10;
 const NO_TAR: i32 = 91;
 const NO_BASH: i32 = 92;
 const NO_FOLDER: i32 = 93;
+
+/// The driver's status for a source that could not be had from where it ran.
+const UNREACHABLE: i32 = 69;
+
+/// What a fetch has to tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetched {
+    pub pins: Vec<Pin>,
+    /// Sources that nothing checks, each with why: "file.bin (SKIP)".
+    pub unverified: Vec<String>,
+}
+
+impl Fetched {
+    /// Reads the driver's records: how many are not checked, those, and the pins in pairs.
+    fn read(records: &[String]) -> Option<Self> {
+        let (count, rest) = records.split_first()?;
+        let (unverified, pins) = rest.split_at_checked(count.parse().ok()?)?;
+        let pins = pins.chunks_exact(2).map(|pair| Pin { name: pair[0].clone(), commit: pair[1].clone() }).collect();
+        Some(Self { pins, unverified: unverified.to_vec() })
+    }
+}
 
 /// The exact commit that a git source had when it was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +53,11 @@ pub struct Pin {
 
 /// A recipe that lies, with its driver, in a work folder on a target.
 pub struct Staged<'t> {
-    target: &'t dyn Target,
-    work: String,
-    path: Vec<String>,
-    worker: String,
+    pub(super) target: &'t dyn Target,
+    pub(super) work: String,
+    pub(super) path: Vec<String>,
+    worker: WorkerId,
+    entry: Option<String>,
 }
 
 /// Puts a recipe into `work`, an existing folder (absolute, 0700, the caller's scratch) with nothing in it.
@@ -49,8 +72,13 @@ pub async fn stage<'t>(
     work: &str,
 ) -> Result<Staged<'t>, BuildError> {
     let archive = pack(recipe, &environment.script()?).map_err(|error| TargetError::Local(error.to_string()))?;
-    let staged =
-        Staged { target, work: work.to_owned(), path: environment.path.clone(), worker: recipe.worker.id.to_string() };
+    let staged = Staged {
+        target,
+        work: work.to_owned(),
+        path: environment.path.clone(),
+        worker: recipe.worker.id.clone(),
+        entry: recipe.worker.entry.clone(),
+    };
     // Asked first: without them the upload would be for nothing.
     staged
         .own(
@@ -80,14 +108,39 @@ impl Staged<'_> {
         Evaluated::parse(&records).ok_or_else(|| BuildError::failed(Phase::Fetch, "the recipe's metadata is garbled"))
     }
 
-    /// Gets and checks all sources; tells which commits the git ones are.
+    /// Gets and checks all sources, or what was [given](Staged::give); tells which commits the git ones are.
     ///
     /// # Errors
-    /// [`BuildError::Failed`] naming the source.
-    pub async fn fetch(&self, scope: &Scope, output: &mut dyn Output) -> Result<Vec<Pin>, BuildError> {
-        let records = self.phase(scope, RecipePhase::Fetch, Phase::Fetch, output).await?;
-        let pins = records.chunks_exact(2).map(|pair| Pin { name: pair[0].clone(), commit: pair[1].clone() });
-        Ok(pins.collect())
+    /// [`BuildError::Failed`] naming the source, [`BuildError::Unreachable`] where it might be had elsewhere.
+    pub async fn fetch(&self, scope: &Scope, output: &mut dyn Output) -> Result<Fetched, BuildError> {
+        self.fetched(scope, RecipePhase::Fetch, output).await
+    }
+
+    /// Gets and checks all sources and leaves them as one archive at [`Staged::archive`], for a build elsewhere.
+    ///
+    /// # Errors
+    /// As [`Staged::fetch`].
+    pub async fn gather(&self, scope: &Scope, output: &mut dyn Output) -> Result<Fetched, BuildError> {
+        self.fetched(scope, RecipePhase::Gather, output).await
+    }
+
+    /// Where an archive of sources lies when it was gathered, and is put to be given.
+    pub fn archive(&self) -> String {
+        format!("{}/sources.tar", self.work)
+    }
+
+    /// Takes the archive that was put at [`Staged::archive`] for all sources: nothing is fetched from then on.
+    ///
+    /// # Errors
+    /// It cannot be unpacked.
+    pub async fn give(&self, scope: &Scope) -> Result<(), BuildError> {
+        let script = "cd -- \"$work\" && mkdir given && tar -xof sources.tar -C given && rm -f sources.tar\n";
+        self.own(scope, "unpack the sources", script).await.map(drop)
+    }
+
+    async fn fetched(&self, scope: &Scope, phase: RecipePhase, output: &mut dyn Output) -> Result<Fetched, BuildError> {
+        let records = self.phase(scope, phase, Phase::Fetch, output).await?;
+        Fetched::read(&records).ok_or_else(|| BuildError::failed(Phase::Fetch, "the result of the fetch is garbled"))
     }
 
     /// Runs `prepare()`, `pkgver()` and `build()`, as far as the recipe has them.
@@ -107,27 +160,43 @@ impl Staged<'_> {
         Packages::read(&records)
     }
 
-    /// Runs the packages' functions, finds the one program they installed, and measures it.
+    /// Runs the packages' functions, finds the program or the tree that they installed, and measures it.
     ///
     /// # Errors
-    /// [`BuildError::Failed`] when there is none, or more than one.
+    /// [`BuildError::Failed`] when there is none, or more than one without a common tree.
     pub async fn package(&self, scope: &Scope, output: &mut dyn Output) -> Result<Built, BuildError> {
         let packages = self.package_trees(scope, output).await?;
-        let (version, file) = only_program(&packages, &self.worker)?;
+        if let Some(name) = packages.of(self.worker.as_str()) {
+            let version = packages.usable_version()?;
+            let folder = format!("{}/pkg/{name}", self.work);
+            let path = format!("{}/package.tar", self.work);
+            let found = tree(scope, self.target, &folder, &path, &self.worker, self.entry.as_deref()).await?;
+            if let Some(mark) = found {
+                let program = mark.entry.trim_start_matches("bin/").to_owned();
+                let (size, digest) = self.measure(scope, &path).await?;
+                return Ok(Built { program, path, tree: Some(mark), size, digest, version });
+            }
+        }
+        let (version, file) = only_program(&packages, self.worker.as_str())?;
         let program = file.rsplit('/').next().unwrap_or(&file).to_owned();
         let path = format!("{}/pkg/{file}", self.work);
+        let (size, digest) = self.measure(scope, &path).await?;
+        Ok(Built { program, path, tree: None, size, digest, version })
+    }
+
+    /// Size and sha256 of a file.
+    async fn measure(&self, scope: &Scope, path: &str) -> Result<(u64, Digest), BuildError> {
         let mut said = Captured::default();
-        let script = measure_script(&self.path, &sh_quote(&path));
+        let script = measure_script(&self.path, &sh_quote(path));
         let exit = self.target.run(scope, &Command::own("measure the program", script), &mut said).await?;
         let measured = if exit.status == 0 { parse_measure(&said.text()) } else { None };
-        let (size, digest) = measured.ok_or_else(|| {
+        measured.ok_or_else(|| {
             let text = match exit.status {
                 5 => "no sha256sum, shasum or openssl on the host to hash the program with".to_owned(),
                 status => format!("the program could not be read (status {status}) {}", said.last_words()),
             };
             BuildError::failed(Phase::Package, text.trim_end())
-        })?;
-        Ok(Built { program, path, size, digest, version })
+        })
     }
 
     /// Runs the driver for one phase and reads what it left.
@@ -154,6 +223,9 @@ impl Staged<'_> {
         }
         match parse_result(&left.stdout, exit.status) {
             PhaseResult::Done(records) => Ok(records),
+            PhaseResult::Failed(text) if exit.status == UNREACHABLE && reported == Phase::Fetch => {
+                Err(BuildError::Unreachable { text })
+            }
             PhaseResult::Failed(text) => Err(BuildError::failed(reported, text)),
         }
     }

@@ -1,4 +1,4 @@
-//! Where recipes come from: built in, a folder of recipes, or one recipe's own folder.
+//! Where recipes come from: built in, a folder of recipes, one recipe's own folder, or an HTTP catalog ([`http`]).
 //!
 //! # Theory of operation
 //! A recipe is a folder with a `PKGBUILD`, and mostly a `worker.toml` (what rbee wants to know of a worker) and a
@@ -8,15 +8,19 @@
 //!
 //! Which variant of a family a host gets ([`choose`]) is a pure function of entries and facts.
 
+mod author;
 mod choose;
+mod depends;
 mod entry;
 mod error;
 mod folder;
+pub mod http;
 mod offer;
 mod reader;
 mod shelf;
 mod srcinfo;
 
+pub use author::{Authored, read_recipe};
 pub use choose::{Pick, fits};
 pub use entry::{Entry, parse_entry};
 pub use error::CatalogError;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::{args_model::ModelCommand, args_worker::WorkerCommand};
+use super::{args_model::ModelCommand, args_sources::SourceFlags, args_worker::WorkerCommand};
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -31,9 +31,10 @@ pub struct Global {
     /// Read this instead of ~/.ssh/config and the system's, as `ssh -F`
     #[arg(short = 'F', long, global = true, env = "RBEE_SSH_CONFIG", value_name = "PATH")]
     pub ssh_config: Option<PathBuf>,
-    /// Folder of recipes to look in before the built-in ones (repeatable)
-    #[arg(long, global = true, env = "RBEE_CATALOG", value_name = "DIR", value_delimiter = ':')]
-    pub catalog: Vec<PathBuf>,
+    /// Folder of recipes, or address of a catalog, to look in before the built-in one (repeatable; the first that has a
+    /// worker wins; several with `:` between)
+    #[arg(long, global = true, env = "RBEE_CATALOG", value_name = "DIR|URL")]
+    pub catalog: Vec<String>,
     /// Form of the output; `auto` is tty on a terminal, else plain
     #[arg(long, global = true, env = "RBEE_OUTPUT", value_enum, default_value = "auto")]
     pub output: OutputForm,
@@ -85,6 +86,9 @@ pub enum Command {
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// For authors of recipes: read, lint and build one, as makepkg does
+    #[command(subcommand)]
+    Recipe(super::recipe::RecipeCommand),
     /// The inventory itself
     #[command(subcommand)]
     Inventory(InventoryCommand),
@@ -191,6 +195,8 @@ pub struct InstallFlags {
     /// Where to build
     #[arg(long, value_enum, default_value = "auto", env = "RBEE_BUILD")]
     pub build: BuildWhere,
+    #[command(flatten)]
+    pub sources: SourceFlags,
     /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,
@@ -203,6 +209,15 @@ pub struct InstallFlags {
     /// Install even what is there already
     #[arg(long)]
     pub reinstall: bool,
+    /// Also run the recipe's own tests, its check() function, when it is built
+    #[arg(long)]
+    pub check: bool,
+    /// Where a build lacks tools or libraries, have the host's package manager install them, as root through sudo
+    ///
+    /// The line that is run is told before, and by `fleet check` and `fleet plan`. Nothing ends it in the middle: Ctrl+C waits
+    /// for it. Hosts are looked at again afterwards.
+    #[arg(long)]
+    pub install_deps: bool,
     /// Limit for fetch, build and package [default: the worker's own, else 10m; cuda 20m]
     #[arg(long, env = "RBEE_BUILD_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
     pub build_timeout: Option<Duration>,
@@ -335,7 +350,7 @@ pub enum ImportCommand {
     },
 }
 
-fn some_duration(text: &str) -> Result<Duration, String> {
+pub fn some_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing".into()),
         Ok(duration) => Ok(duration),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Complaint,
     args::{InstallFlags, RunFlags, SudoFlags},
+    context,
     output::Kind,
     programs,
 };
@@ -13,6 +14,7 @@ use crate::{
     engine::{InstallRequest, Request, request::Wanted, version},
     inventory::Intent,
     report::Lines,
+    transfer::Memo,
     vocab::WorkerId,
 };
 
@@ -41,6 +43,8 @@ pub enum Answer {
     Models,
     /// One worker, in the catalog and on the hosts.
     Worker(WorkerId),
+    /// A recipe, in the words of its folder's author.
+    Recipe(Box<super::recipe::About>),
 }
 
 impl Asked {
@@ -77,7 +81,7 @@ impl Asked {
 }
 
 pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<InstallRequest, Complaint> {
-    let binaries = programs::read(&flags.binary, flags.worker.as_deref())?;
+    let binaries = programs::read(&flags.binary, flags.worker.as_deref(), &Memo::new(&context::cache_dir()?))?;
     let is_path = |name: &str| name.contains('/') || name.starts_with('.');
     let worker = match flags.worker.as_deref() {
         Some(name) if binaries.is_empty() && is_path(name) => {
@@ -93,10 +97,14 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
     Ok(InstallRequest {
         worker,
         build: flags.build.into(),
+        fetch: flags.sources.fetch.into(),
+        mirrors: flags.sources.mirror.clone(),
         binaries,
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
+        check: flags.check,
+        install_deps: flags.install_deps,
         dry_run,
     })
 }

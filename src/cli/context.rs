@@ -10,7 +10,6 @@ use super::{
     args::{Global, InstallFlags, RunFlags},
 };
 use crate::{
-    catalog::{Catalog, CatalogSource},
     inventory::{self, Defaults, Intent, Inventory, Source},
     target::ssh::config::{SshConfig, Surroundings},
     vocab::{Host, Limits, Settings, WorkerId, settings},
@@ -22,6 +21,11 @@ pub struct Context {
     pub inventory: Inventory,
     /// None for this machine alone.
     pub ssh: Option<SshConfig>,
+}
+
+/// `$XDG_CACHE_HOME/rbee`
+pub fn cache_dir() -> Result<PathBuf, Complaint> {
+    Ok(xdg("XDG_CACHE_HOME", &home()?, ".cache"))
 }
 
 impl Context {
@@ -51,7 +55,7 @@ impl Context {
         let limits = limits(global, run, install, inventory.defaults());
         Ok(Settings {
             user: user(),
-            cache_dir: xdg("XDG_CACHE_HOME", &home, ".cache"),
+            cache_dir: cache_dir()?,
             state_dir: xdg("XDG_STATE_HOME", &home, ".local/state"),
             config_dir: xdg("XDG_CONFIG_HOME", &home, ".config"),
             ssh_config: global.ssh_config.clone(),
@@ -77,12 +81,6 @@ impl Context {
 
 pub fn worker_id(id: &str) -> Result<WorkerId, Complaint> {
     WorkerId::new(id).map_err(|error| Complaint::usage(error.to_string()))
-}
-
-pub fn catalog(global: &Global) -> Result<Catalog, Complaint> {
-    let folders = global.catalog.iter().map(|dir| CatalogSource::Folder(dir.clone()));
-    let sources: Vec<_> = folders.chain([CatalogSource::BuiltIn]).collect();
-    Catalog::open(&sources).map_err(|error| Complaint::usage(error.to_string()))
 }
 
 fn load_inventory(global: &Global, home: &Path, config_dir: &Path) -> Result<Inventory, Complaint> {

@@ -11,24 +11,28 @@ use super::{
     Complaint, answer,
     args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
     asked::{Answer, Asked, install_request},
-    context::{self, Context, worker_id},
+    catalogs,
+    context::{Context, worker_id},
     models, offers,
     output::{self, Kind},
-    password, print, signals, sudo_password,
+    password, print, recipe, signals, sudo_password,
     table::table,
     tell, trust, worker,
 };
 use crate::{
     catalog::Catalog,
     engine::{
-        Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, local_build::LocalBuilds,
-        request::Wanted,
+        Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, gather::Gathering,
+        local_build::LocalBuilds, request::Wanted,
     },
     inventory::Intent,
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
     target::ssh::{Connector, People},
-    vocab::{ExitCode, Host, Route, RunId, WorkerId, text::sh_join},
+    vocab::{
+        ExitCode, Host, Route, RunId, WorkerId,
+        text::{human_duration, sh_join},
+    },
 };
 
 pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
@@ -80,6 +84,20 @@ async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
     })
 }
 
+/// The workers and families whose recipes a request needs; none, where it has no use for a catalog.
+fn wanted<'a>(request: &'a Request, hosts: &'a [Host]) -> Option<Vec<&'a str>> {
+    let listed = || hosts.iter().flat_map(|host| &host.workers).map(WorkerId::as_str).collect();
+    match request {
+        Request::Install(install) | Request::Check(install) if install.binaries.is_empty() => match &install.worker {
+            Some(Wanted::Named(name) | Wanted::Versioned { name, .. }) => Some(vec![name]),
+            Some(Wanted::Recipe(_)) => None,
+            None => Some(listed()),
+        },
+        Request::Look { worker } => Some(worker.iter().map(WorkerId::as_str).collect()),
+        _ => None,
+    }
+}
+
 /// A worker that no catalog has is a mistake of whoever typed it, not of a host.
 fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result<(), Complaint> {
     let (Request::Install(install) | Request::Check(install)) = request else { return Ok(()) };
@@ -87,10 +105,16 @@ fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result
         return Ok(());
     }
     let known = |name: &str| {
-        if catalog.family(name).next().is_some() {
+        let variants: Vec<_> = catalog.family(name).filter(|worker| worker.id.as_str() != name).collect();
+        // Which variant a host gets is known when it was looked at; one that can be had is enough for now.
+        if variants.iter().any(|worker| catalog.get(&worker.id).is_ok()) {
             return Ok(());
         }
-        catalog.resolve(name).map(drop).map_err(|error| Complaint::usage(error.to_string()))
+        let error = match variants.first() {
+            Some(worker) => catalog.get(&worker.id).err(),
+            None => catalog.resolve(name).err(),
+        };
+        error.map_or(Ok(()), |error| Err(Complaint::usage(error.to_string())))
     };
     match &install.worker {
         Some(Wanted::Named(name)) => known(name),
@@ -112,7 +136,19 @@ pub async fn carry_out(
     hosts: Vec<Host>,
     asked: Asked,
 ) -> Result<ExitCode, Complaint> {
-    let catalog = context::catalog(global)?;
+    let catalog = match wanted(&asked.request, &hosts) {
+        Some(names) => {
+            let opening = catalogs::open(global, &context.settings.cache_dir, &names);
+            match context.settings.limits.run {
+                None => opening.await?,
+                Some(limit) => tokio::time::timeout(limit, opening).await.map_err(|_| Complaint {
+                    exit: ExitCode::Deadline,
+                    ..Complaint::usage(format!("the catalogs did not come within {}", human_duration(limit)))
+                })??,
+            }
+        }
+        None => Catalog::default(),
+    };
     check_workers(&asked.request, &catalog, &hosts)?;
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;
@@ -157,6 +193,7 @@ pub async fn carry_out(
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
+        gathering: Gathering::new(&settings.cache_dir.join("scratch"), &id),
         sudo,
         who: format!("{}@{}", settings.user, machine()),
         settings,
@@ -183,6 +220,7 @@ pub async fn carry_out(
             Answer::Available { all } => offers::available(global, &run.catalog, &conclusion, *all),
             Answer::Models => models::show(global, &conclusion),
             Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
+            Answer::Recipe(about) => return Ok(recipe::answer(global, &conclusion, about)),
         }
     }
     Ok(exit(&conclusion, asked.changes_exit))

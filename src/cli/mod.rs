@@ -5,8 +5,10 @@
 mod answer;
 mod args;
 mod args_model;
+mod args_sources;
 mod args_worker;
 mod asked;
+mod catalogs;
 mod context;
 mod fleet;
 mod inventory;
@@ -15,6 +17,7 @@ mod offers;
 mod output;
 mod password;
 mod programs;
+mod recipe;
 mod sandbox;
 mod signals;
 mod sudo_password;
@@ -96,6 +99,7 @@ fn run() -> Result<ExitCode, Complaint> {
         }
         Command::Model(command) => runtime()?.block_on(models::run(args.global, *command)),
         Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
+        Command::Recipe(command) => runtime()?.block_on(recipe::run(args.global, command)),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {

@@ -33,6 +33,8 @@ pub fn available(global: &Global, catalog: &Catalog, conclusion: &Conclusion, al
         print_json(&document);
         return;
     }
+    // Where nobody could be asked, nothing is known to fit.
+    let all = all || hosts.is_empty();
     let shown = fit.iter().chain(if all { &rest[..] } else { &[] });
     let rows: Vec<Vec<String>> = shown
         .map(|(listed, _)| {
@@ -51,9 +53,8 @@ pub fn available(global: &Global, catalog: &Catalog, conclusion: &Conclusion, al
         let place = if hosts.len() > 1 { "any of these hosts" } else { "this machine" };
         super::tell(&format!("{} more do not fit {place}; --all lists them\n", rest.len()));
     }
-    for problem in catalog.problems() {
-        super::tell(&format!("rbee: {problem}\n"));
-    }
+    catalog.problems().iter().for_each(|problem| super::tell(&format!("rbee: {problem}\n")));
+    answer::complaints(conclusion);
 }
 
 /// One worker: the catalog's word, and beside it what each host has.
@@ -68,11 +69,13 @@ pub fn one(global: &Global, catalog: &Catalog, conclusion: &Conclusion, id: &Wor
         let error = catalog.get(id).err().map(|error| error.to_string()).unwrap_or_default();
         return Err(Complaint::usage(error));
     }
+    let unfetched = listed.and_then(|_| catalog.get(id).err()).map(|error| error.to_string());
     let shadowed: Vec<&Listed> = catalog.shadowed(id).collect();
     if global.output == OutputForm::Json {
         let mut document = answer::document("get", conclusion);
         document["id"] = id.as_str().into();
         document["catalog"] = listed.map_or(Value::Null, offer_value);
+        document["problem"] = unfetched.into();
         document["shadowed"] = shadowed.iter().map(|listed| offer_value(listed)).collect();
         print_json(&document);
         return Ok(());
@@ -83,6 +86,7 @@ pub fn one(global: &Global, catalog: &Catalog, conclusion: &Conclusion, id: &Wor
             let version = other.version.as_deref().unwrap_or("unknown");
             vec!["hides".to_owned(), format!("{version} of {}", other.origin)]
         }));
+        rows.extend(unfetched.map(|why| vec!["no recipe".to_owned(), why]));
         super::print(&table(&["CATALOG", id.as_str()], &rows));
         super::print("\n");
     }

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Failure, Finding, Fleet, Request, SudoPassword, job, local_build::LocalBuilds};
+use super::{Failure, Finding, Fleet, Request, SudoPassword, gather::Gathering, job, local_build::LocalBuilds};
 use crate::{
     catalog::Catalog,
     scope::{CancelReason, Scope},
@@ -37,6 +37,8 @@ pub struct Run {
     /// One refused host refuses all.
     pub all_or_nothing: bool,
     pub local_builds: LocalBuilds,
+    /// Sources that are fetched here for hosts.
+    pub gathering: Gathering,
     pub sudo: SudoPassword,
     /// "user@machine": what a host's lock is told.
     pub who: String,
@@ -107,7 +109,8 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
             }
         }
     }
-    let doubt = run.local_builds.close().await;
+    let (built, gathered) = tokio::join!(run.local_builds.close(), run.gathering.close());
+    let doubt = built.or(gathered);
     let mut summaries: Vec<HostSummary> = hosts
         .iter()
         .zip(reports)

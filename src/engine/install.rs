@@ -1,10 +1,11 @@
 //! The phases that change a host.
 
-use std::{collections::HashMap, path::Path, time::SystemTime};
+use std::{collections::HashMap, path::Path, sync::Arc, time::SystemTime};
 
 use super::{
     Failure, Finding, Run,
     dispatch::Ticket,
+    gather::{FetchPlace, Sources},
     job::Done,
     make::build_in,
     phase::phase,
@@ -15,12 +16,12 @@ use super::{
 };
 use crate::{
     build::Built,
-    install::{self, Hands, Layout, Places, Proof},
+    install::{self, Hands, Layout, Part, Places, Proof, tree},
     preflight::install_dir::choose,
     scope::Scope,
     target::{Captured, Command, Target},
-    transfer::{self, FileSource},
-    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, text::human_bytes},
+    transfer::{self, FileSource, TransferError, tree::Tree},
+    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, TreeMark, WorkerId, text::human_bytes},
 };
 
 /// Brings the host's workers to what is asked.
@@ -107,9 +108,8 @@ async fn decide(
     let limits = &run.settings.limits;
     let scope = scope.in_phase(Phase::Preflight);
     // A program that replaces none is read while it is sent.
-    let hangs = |worker: &crate::vocab::WorkerId| {
-        request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker)
-    };
+    let hangs =
+        |worker: &WorkerId| request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker);
     for binary in request.binaries.iter().filter(|binary| hangs(&binary.worker)) {
         let read = scope.race(binary.digest.wait()).await?;
         read.map_err(|error| Failure::new(error).because(Some(Reason::Transfer)).in_phase(Phase::Preflight))?;
@@ -129,18 +129,18 @@ async fn decide(
             }
             Err(no) => return Err(Failure::refused(no.text, no.hint)),
         };
-        let unchanged = plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref());
-        let paths: Vec<&str> = unchanged.map(|old| old.path.as_str()).collect();
+        let unchanged: Vec<&Manifest> =
+            plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref()).collect();
         let limited = scope.within("sha256 of installed programs", limits.short * 4);
-        let found = install::digests(&limited, target, &paths)
+        let found = install::found(&limited, target, &unchanged)
             .await
             .map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
-        let same = paths.iter().zip(&found).all(|(path, found)| digests.get(*path) == Some(found));
+        let same = unchanged.iter().zip(&found).all(|(old, found)| digests.get(&old.path) == Some(found));
         if same {
             return Ok(plans);
         }
         // A changed file is planned differently, and is not asked for again.
-        let found: Vec<_> = paths.iter().map(ToString::to_string).zip(found).collect();
+        let found: Vec<_> = unchanged.iter().map(|old| old.path.clone()).zip(found).collect();
         digests.extend(found);
     }
 }
@@ -163,17 +163,26 @@ async fn bring(
     let (program, from) = match &plan.action {
         Action::BuildOnHost(recipe) => {
             let work = format!("{}/scratch/{id}.{}", facts.dirs.cache, plan.worker);
-            let built = build_in(scope, target, recipe, facts, &host.env, plan, &work, limits).await?;
+            let from = match plan.fetch {
+                FetchPlace::Host => Sources::OnHost,
+                FetchPlace::Controller => Sources::Sent(&run.gathering),
+            };
+            let (env, mirrors) = (&host.env, run.request.mirrors());
+            let built = build_in(scope, target, recipe, facts, env, plan, &work, from, mirrors, limits).await?;
             (Program::from(&built), From::Host(built.path))
         }
         Action::BuildHere(recipe) => {
-            let built = run.local_builds.get(scope, plan, recipe, limits).await?;
+            let built = run.local_builds.get(scope, plan, recipe, run.request.mirrors(), limits).await?;
             (Program::from(&built), From::Here(built.path.into()))
         }
         Action::Send(binary) => {
             let name = binary.program_name.clone();
-            let program = Program { name, version: None, size: binary.size, digest: binary.digest.clone() };
-            (program, From::Here(binary.path.clone()))
+            let program = Program { name, tree: None, version: None, size: binary.size, digest: binary.digest.clone() };
+            let from = match &binary.tree {
+                Some(tree) => From::Folder(tree.clone()),
+                None => From::Here(binary.path.clone()),
+            };
+            (program, from)
         }
         Action::Unchanged => return Ok(Done::unchanged(plan.words())),
     };
@@ -181,41 +190,70 @@ async fn bring(
     let path = format!("{}/{}", layout.bin, program.name);
     let part = layout.part(&path, &id);
 
-    let found = phase(scope, Phase::Transfer, None, |scope| {
-        let (layout, part, from, path, name) = (&layout, &part, &from, &path, &program.name);
+    let (part, found) = phase(scope, Phase::Transfer, None, |scope| {
+        let (layout, part, from, path, name, id) = (&layout, &part, &from, &path, &program.name, id.as_str());
         async move {
             let limited = scope.within("prepare", limits.short);
             install::prepare(&limited, target, layout, hands, &plan.worker, name).await?;
+            let wanted = |entry, digest| tree::Wanted { worker: &plan.worker, run: id, entry, digest };
             let bring = async {
-                match from {
-                    From::Host(built) => {
+                match (from, &program.tree) {
+                    (From::Host(built), None) => {
                         let scope = scope.within("copying the program", limits.short * 4);
                         transfer::copy(&scope, target, built, part, digest(program).await?).await?;
                     }
-                    From::Here(file) => {
+                    (From::Here(file), None) => {
                         let mut source = open(file)?;
-                        transfer::upload(&scope, target, part, &mut source, digest(program)).await?;
+                        let sent = transfer::upload(&scope, target, part, &mut source, program.digest.wait()).await;
+                        if let Err(TransferError::Digest { .. }) = sent {
+                            program.digest.refute();
+                        }
+                        sent?;
+                    }
+                    (From::Host(built), Some(mark)) => {
+                        let from = tree::From::Host(built, digest(program).await?);
+                        let wanted = wanted(&mark.entry, mark.digest);
+                        return Ok(tree::receive(&scope, target, layout, part, wanted, from).await?);
+                    }
+                    (From::Here(file), Some(mark)) => {
+                        let from = tree::From::File(file, digest(program).await?);
+                        let wanted = wanted(&mark.entry, mark.digest);
+                        return Ok(tree::receive(&scope, target, layout, part, wanted, from).await?);
+                    }
+                    (From::Folder(tree), _) => {
+                        let wanted = wanted(&tree.entry, digest(program).await?);
+                        let from = tree::From::Folder(tree);
+                        return Ok(tree::receive(&scope, target, layout, part, wanted, from).await?);
                     }
                 }
-                Ok::<_, Failure>(())
+                Ok::<_, Failure>(Part::file(part))
             };
             // What is there now is looked at meanwhile.
-            let look = async { Ok::<_, Failure>(install::digests(&scope, target, &[path]).await?) };
+            let look = async {
+                let found = match plan.old.as_ref().filter(|old| old.path == *path) {
+                    Some(old) => install::found(&scope, target, &[old]).await,
+                    None => install::digests(&scope, target, &[path]).await,
+                };
+                Ok::<_, Failure>(found?)
+            };
             let (brought, found) = tokio::join!(bring, look);
-            brought?;
-            Ok(found?.into_iter().next().flatten())
+            Ok((brought?, found?.into_iter().next().flatten()))
         }
     })
     .await?;
 
-    let digest = digest(program).await?;
+    let (digest, size, entry) = match (&program.tree, &from) {
+        (Some(mark), _) => (mark.digest, mark.size, Some(mark.entry.clone())),
+        (None, From::Folder(tree)) => (digest(program).await?, program.size, Some(tree.entry.clone())),
+        (None, _) => (digest(program).await?, program.size, None),
+    };
     let (arguments, proof) = match &plan.action {
         Action::BuildOnHost(recipe) | Action::BuildHere(recipe) => (recipe.worker.verify.clone(), Proof::Answers),
         _ => (vec!["--version".to_owned()], Proof::Starts),
     };
     let said = phase(scope, Phase::Verify, short, |scope| {
         let (part, name, arguments) = (&part, &program.name, &arguments);
-        async move { Ok(install::prove(&scope, target, part, name, arguments, proof).await?) }
+        async move { Ok(install::prove(&scope, target, &part.path, name, arguments, proof).await?) }
     })
     .await?;
 
@@ -225,8 +263,9 @@ async fn bring(
         version,
         key: plan.key.unwrap_or(crate::vocab::BuildKey(digest)),
         digest,
-        size: program.size,
+        size,
         path,
+        entry,
         origin: plan.origin.clone(),
         run: id,
         installed_at: now(),
@@ -267,10 +306,13 @@ pub(super) fn layout(facts: &Facts, bin: &str, data: &str, hands: &Hands, part: 
 enum From {
     Host(String),
     Here(std::path::PathBuf),
+    Folder(Arc<Tree>),
 }
 
 struct Program {
     name: String,
+    /// Of one of several files in a tar.
+    tree: Option<TreeMark>,
     version: Option<String>,
     size: u64,
     digest: Pending,
@@ -285,6 +327,7 @@ impl std::convert::From<&Built> for Program {
     fn from(built: &Built) -> Self {
         Self {
             name: built.program.clone(),
+            tree: built.tree.clone(),
             version: Some(built.version.clone()),
             size: built.size,
             digest: Pending::known(built.digest),
@@ -316,6 +359,7 @@ fn replaced(scope: &Scope, plan: &WorkerPlan, new: &Manifest, found: Option<Dige
                 digest,
                 key: crate::vocab::BuildKey(digest),
                 previous,
+                entry: None,
                 ..new.clone()
             })
         }

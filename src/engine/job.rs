@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Failure, Finding, Request, Run,
     dispatch::Ticket,
-    install, model,
+    install, model, needs,
     phase::phase,
     query, sudo, trust, undo,
     version::{self, Way},
@@ -177,6 +177,7 @@ async fn work(
         Request::Check(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
             let places = install::through_sudo(run, host, request, &facts);
             let rights = sudo::look(scope, run, host, target, &facts, places, inside, true).await;
             let (finding, failure) = query::check(run, host, request, facts);
@@ -191,15 +192,21 @@ async fn work(
         Request::Install(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
             match version::way(scope, run, target, &facts, request).await? {
                 Way::Install => {
-                    install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await
+                    let provided = needs::provide(scope, run, host, target, request, facts, ticket, inside).await?;
+                    let (facts, inside, before) = (provided.facts, provided.inside, provided.done.unwrap_or_default());
+                    let done =
+                        install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await?;
+                    Ok(before.and(done))
                 }
                 Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
                 Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),
                 Way::Back(worker, _) => undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await,
             }
         }
+        Request::Recipe(request) => super::author::recipe(scope, run, host, target, request, findings).await,
         Request::Rollback { worker } => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
@@ -213,7 +220,8 @@ async fn work(
     }
 }
 
-async fn facts(scope: &Scope, run: &Run, target: &dyn Target) -> Result<Facts, Failure> {
+/// Looks at the host.
+pub(super) async fn facts(scope: &Scope, run: &Run, target: &dyn Target) -> Result<Facts, Failure> {
     let limit = Some(run.settings.limits.short);
     phase(scope, Phase::Preflight, limit, |scope| async move {
         let facts = preflight::probe(&scope, target).await?;

@@ -6,14 +6,18 @@
 //! is left. What a phase decides is decided by pure functions of facts and request ([`plan`]); what it waits for, it
 //! waits for through its scope. A failure stops its own host only.
 
+pub mod author;
 pub mod dispatch;
 mod failure;
 mod fleet;
+pub mod gather;
 mod install;
 mod job;
 pub mod local_build;
 mod make;
 mod model;
+mod needs;
+mod pace;
 mod phase;
 pub mod plan;
 mod query;
@@ -28,6 +32,7 @@ mod watch;
 pub use dispatch::{Conclusion, Run, dispatch};
 pub use failure::Failure;
 pub use fleet::{Fleet, LocalFleet, SshFleet};
+pub use gather::FetchPlace;
 pub use model::{Download, ModelFinding, ModelRequest};
 pub use query::{Finding, Held, InstalledState, WorkerStatus};
 pub use request::{Binary, BuildPlace, InstallRequest, Request};

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::request::{Binary, BuildPlace, InstallRequest, Wanted};
+use super::{
+    gather::FetchPlace,
+    request::{Binary, BuildPlace, InstallRequest, Wanted},
+};
 use crate::{
     build::{build_key, class_of},
     catalog::{Catalog, fits},
@@ -47,6 +50,10 @@ pub struct WorkerPlan {
     pub old: Option<Manifest>,
     /// For fetch, build and package together.
     pub limit: Duration,
+    /// Where its sources are fetched, if they are.
+    pub fetch: FetchPlace,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     pub verdicts: Vec<Verdict>,
 }
 
@@ -174,6 +181,11 @@ pub fn expected(catalog: &Catalog, host: &Host, request: &InstallRequest, facts:
     }
 }
 
+/// The recipes of the workers that a host would get.
+pub fn recipes(catalog: &Catalog, host: &Host, request: &InstallRequest, facts: &Facts) -> Vec<Arc<RecipeMeta>> {
+    wanted(catalog, host, request, facts).unwrap_or_default().into_iter().map(|(recipe, _)| recipe).collect()
+}
+
 /// The recipes that a host is to have, each with the reason.
 fn wanted(
     catalog: &Catalog,
@@ -242,6 +254,8 @@ fn plan_binary(
         action: if same && !request.reinstall { Action::Unchanged } else { Action::Send(binary.clone()) },
         old,
         limit: Duration::ZERO,
+        fetch: FetchPlace::Host,
+        check: false,
         verdicts: checked,
     })
 }
@@ -260,16 +274,21 @@ fn plan_recipe(
     let worker = &recipe.worker;
     let key = build_key(&recipe, &class_of(worker.accelerator, facts), &worker.features);
     let old = present(facts, &worker.id, dir);
-    let plan = |action, why, verdicts| WorkerPlan {
+    let plan = |action, why: String, verdicts| WorkerPlan {
         worker: worker.id.clone(),
         version: recipe.version.clone(),
         origin: recipe.origin.clone(),
-        why,
+        why: match (&action, request.fetch) {
+            (Action::BuildOnHost(_), FetchPlace::Controller) => format!("{why}; its sources are fetched here"),
+            _ => why,
+        },
         key: Some(key),
         dir: dir.clone(),
         action,
         old: old.clone(),
         limit: limit.or(worker.limit).unwrap_or_else(|| standard_limit(worker.accelerator)),
+        fetch: request.fetch,
+        check: request.check,
         verdicts,
     };
     if !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests)) {
@@ -357,7 +376,7 @@ fn intact(manifest: &Manifest, key: BuildKey, digests: &HashMap<String, Option<D
     manifest.key == key && digests.get(&manifest.path) == Some(&Some(manifest.digest))
 }
 
-const fn standard_limit(accelerator: Accelerator) -> Duration {
+pub(super) const fn standard_limit(accelerator: Accelerator) -> Duration {
     Duration::from_secs(match accelerator {
         Accelerator::Cpu => 600,
         Accelerator::Cuda => 1200,

@@ -1,13 +1,16 @@
 //! What a front door asks for.
 
-use std::{future::Future, path::PathBuf, sync::Arc};
+use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
 use super::ModelRequest;
+use super::author::{RecipeRequest, RecipeTask};
+use super::gather::FetchPlace;
 use crate::{
     preflight::binary::Program,
-    vocab::{Digest, RecipeMeta, WorkerId},
+    transfer::tree::Tree,
+    vocab::{Digest, Mirror, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -40,6 +43,8 @@ pub enum Request {
         force: bool,
     },
     Model(ModelRequest),
+    /// For the authors of recipes.
+    Recipe(RecipeRequest),
 }
 
 impl Request {
@@ -50,6 +55,15 @@ impl Request {
             Self::Install(request) => !request.dry_run,
             Self::Model(request) => request.changes(),
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+            Self::Recipe(request) => matches!(request.task, RecipeTask::Build(_)),
+        }
+    }
+
+    /// Other places of sources.
+    pub fn mirrors(&self) -> &[Mirror] {
+        match self {
+            Self::Install(request) => &request.mirrors,
+            _ => &[],
         }
     }
 
@@ -68,6 +82,7 @@ impl Request {
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
             Self::Model(request) => request.verb(),
+            Self::Recipe(request) => request.verb(),
         }
     }
 }
@@ -77,6 +92,9 @@ impl Request {
 pub struct InstallRequest {
     pub worker: Option<Wanted>,
     pub build: BuildPlace,
+    pub fetch: FetchPlace,
+    /// Other places of sources, before those that a worker's entry names.
+    pub mirrors: Vec<Mirror>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
     /// The system's folder and no other.
@@ -85,6 +103,10 @@ pub struct InstallRequest {
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
+    /// Have the host's package manager bring what a build there lacks.
+    pub install_deps: bool,
     /// Stop after the plan.
     pub dry_run: bool,
 }
@@ -117,6 +139,8 @@ pub struct Binary {
     /// The file name it is installed under.
     pub program_name: String,
     pub path: PathBuf,
+    /// Of a program of several files: what is in the folder `path`.
+    pub tree: Option<Arc<Tree>>,
     /// "linux-x86_64", if it was said for which platform it is.
     pub platform: Option<String>,
     pub program: Program,
@@ -125,20 +149,41 @@ pub struct Binary {
 }
 
 /// The sha256 of a large file, taken while hosts are connected to.
-#[derive(Debug, Clone)]
-pub struct Pending(watch::Receiver<Option<Result<Digest, String>>>);
+#[derive(Clone)]
+pub struct Pending {
+    taken: watch::Receiver<Option<Result<Digest, String>>>,
+    refuted: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pending").field(&self.ready()).finish()
+    }
+}
 
 impl Pending {
     /// Starts `hash` on the runtime.
     pub fn start(hash: impl Future<Output = Result<Digest, String>> + Send + 'static) -> Self {
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move { sender.send_replace(Some(hash.await)) });
-        Self(receiver)
+        Self { taken: receiver, refuted: None }
+    }
+
+    /// Calls `forget` when a host has received something else.
+    pub fn or_else(self, forget: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { refuted: Some(Arc::new(forget)), ..self }
     }
 
     /// One that was taken already.
     pub fn known(digest: Digest) -> Self {
-        Self(watch::channel(Some(Ok(digest))).1)
+        Self { taken: watch::channel(Some(Ok(digest))).1, refuted: None }
+    }
+
+    /// To be called when what was sent had another one.
+    pub fn refute(&self) {
+        if let Some(forget) = &self.refuted {
+            forget();
+        }
     }
 
     /// Waits for it.
@@ -146,7 +191,7 @@ impl Pending {
     /// # Errors
     /// The file could not be read.
     pub async fn wait(&self) -> Result<Digest, String> {
-        match self.0.clone().wait_for(Option::is_some).await {
+        match self.taken.clone().wait_for(Option::is_some).await {
             Ok(done) => done.clone().unwrap_or_else(|| Err("it was not read".into())),
             Err(_) => Err("it was not read".into()),
         }
@@ -154,6 +199,6 @@ impl Pending {
 
     /// What [`Pending::wait`] yielded; `None` before.
     pub fn ready(&self) -> Option<Digest> {
-        self.0.borrow().as_ref().and_then(|done| done.as_ref().ok().copied())
+        self.taken.borrow().as_ref().and_then(|done| done.as_ref().ok().copied())
     }
 }

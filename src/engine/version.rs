@@ -116,6 +116,7 @@ mod tests {
             origin: "built in".into(),
             run: "r".into(),
             installed_at: "2026-01-01T00:00:00Z".into(),
+            entry: None,
             previous: None,
         }
     }

@@ -26,7 +26,8 @@ pub async fn running(scope: &Scope, target: &dyn Target, manifest: &Manifest) ->
     Ok(pids)
 }
 
-/// Prints pids. `/proc` knows the executable by its real path, so links are followed first; a script is found by the
+/// Prints pids. `/proc` knows the executable by its real path, so links are followed first; one that leads into the store
+/// stands for the whole tree there. A script is found by the
 /// words that the kernel starts its interpreter with. Where there is no `/proc`, lsof knows, else ps.
 fn script(path: &str) -> String {
     format!(
@@ -39,9 +40,14 @@ done
 d=$(cd -P "${{p%/*}}/" 2>/dev/null && pwd -P) || exit 0
 q=$p p=${{d%/}}/${{p##*/}}
 [ -f "$p" ] || exit 0
+r=/dev/null
+[ "$n" = 0 ] || case $p in */store/*/*) t=${{p##*/store/}}; r=${{p%"$t"}}${{t%%/*}} ;; esac
 if [ -d /proc/self/fd ]; then
   ls -l /proc/[0-9]*/exe 2>/dev/null | while IFS= read -r l; do
-    case $l in *"/exe -> $p") l=${{l%"/exe -> $p"}}; echo "${{l##*/}}" ;; esac
+    case $l in
+      *" (deleted)") ;;
+      *"/exe -> $p"|*"/exe -> $r/"*) l=${{l%%"/exe -> "*}}; echo "${{l##*/}}" ;;
+    esac
   done
   h=$(head -c 256 "$p" 2>/dev/null | tr -d '\000' 2>/dev/null | head -n 1 2>/dev/null)
   case $h in '#!'*) h=${{h#??}} ;; *) exit 0 ;; esac
@@ -53,7 +59,10 @@ if [ -d /proc/self/fd ]; then
   for f in /proc/[0-9]*; do
     c=; {{ IFS= read -r c <"$f/cmdline"; }} 2>/dev/null
     for s in "$p" "$q" {path}; do
-      case $c in "$w$s"*|"${{w##*/}}$s"*|*/"$w$s"*) echo "${{f##*/}}"; break ;; esac
+      case $c in
+        "$w$s"*|"${{w##*/}}$s"*|*/"$w$s"*)
+          ! tr '\000' '\n' <"$f/cmdline" 2>/dev/null | grep -qxF "$s" || {{ echo "${{f##*/}}"; break; }} ;;
+      esac
     done
   done
 elif PATH=$PATH:/usr/sbin; command -v lsof >/dev/null 2>&1; then
@@ -136,12 +145,36 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
+    fn a_tree_of_the_store_runs_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, other) = (dir.path().join("store/abc/bin"), dir.path().join("store/abd"));
+        fs::create_dir_all(&tree).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        for path in [tree.join("tool"), tree.join("helper"), other.join("tool")] {
+            fs::copy("/bin/sleep", path).unwrap();
+        }
+        symlink("store/abc/bin/tool", dir.path().join("tool")).unwrap();
+        let stranger = Command::new(other.join("tool")).arg("600").spawn().unwrap();
+        let helper = Command::new(tree.join("helper")).arg("600").spawn().unwrap();
+        until_found(&dir.path().join("tool"), &helper);
+        end(helper);
+        let now = found(&dir.path().join("tool"));
+        end(stranger);
+        assert_eq!(now, Vec::<u32>::new());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
     fn a_script_is_found_by_what_its_interpreter_was_given() {
         for head in ["#!/bin/sh", "#! /bin/sh -u", "#!/usr/bin/env sh", "#!/usr/bin/env -S sh -u"] {
             let dir = tempfile::tempdir().unwrap();
             let tool = dir.path().join("tool");
             fs::write(&tool, format!("{head}\nread -r line\n")).unwrap();
             fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+            // Another one whose path begins with this one's is another one.
+            let other = dir.path().join("tool-x");
+            fs::copy(&tool, &other).unwrap();
+            let other = Command::new(&other).stdin(Stdio::piped()).spawn().unwrap();
             // Whoever only looks at it does not run it.
             let reader = Command::new("tail").arg("-f").arg(&tool).stdout(Stdio::null()).spawn().unwrap();
             let child = Command::new(&tool).arg("x").stdin(Stdio::piped()).spawn().unwrap();
@@ -149,6 +182,7 @@ mod tests {
             end(child);
             let now = found(&tool);
             end(reader);
+            end(other);
             assert_eq!(now, Vec::<u32>::new(), "{head}");
         }
     }

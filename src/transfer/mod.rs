@@ -4,9 +4,12 @@
 //! host's supervisor removes unless somebody renames it.
 
 mod digest;
+mod memo;
 mod source;
+pub mod tree;
 
 pub use digest::{digest_of, digest_script, file_digest, parse_digest};
+pub use memo::Memo;
 pub use source::FileSource;
 
 use crate::{
@@ -24,6 +27,9 @@ pub enum TransferError {
     Read { path: String, error: std::io::Error },
     #[error("{path} on the host has sha256 {got}, not {want}")]
     Digest { path: String, want: Digest, got: Digest },
+    /// The sha256 of what is sent could not be taken.
+    #[error("{0}")]
+    Unread(String),
     #[error("{0}")]
     Host(String),
 }
@@ -32,20 +38,19 @@ pub enum TransferError {
 ///
 /// # Errors
 /// As [`TransferError`]; nothing stays behind.
-pub async fn upload<E: From<TransferError>>(
+pub async fn upload(
     scope: &Scope,
     target: &dyn Target,
     part: &str,
     source: &mut dyn Source,
-    want: impl Future<Output = Result<Digest, E>>,
-) -> Result<(), E> {
+    want: impl Future<Output = Result<Digest, String>>,
+) -> Result<(), TransferError> {
     let (put, want) = tokio::join!(target.put(scope, part, source), want);
-    let (got, want) = (put.map_err(TransferError::from)?, want?);
+    let (got, want) = (put?, want.map_err(TransferError::Unread)?);
     match got {
-        Some(got) => compare(part, want, got)?,
-        None => verify(scope, target, part, want).await?,
+        Some(got) => compare(part, want, got),
+        None => verify(scope, target, part, want).await,
     }
-    Ok(())
 }
 
 /// Copies a file on the host to the new file `part` and proves that the copy is whole.

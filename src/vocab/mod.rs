@@ -4,24 +4,32 @@
 //! function of them.
 
 pub mod artifact;
+pub mod depends;
 pub mod duration;
 pub mod event;
 pub mod facts;
 pub mod host;
 pub mod ids;
+pub mod mirror;
 pub mod outcome;
 pub mod recipe;
 pub mod secret;
 pub mod settings;
 pub mod text;
+pub mod version;
 
-pub use artifact::{Artifact, BuildKey, Digest, Manifest};
+pub use artifact::{Artifact, BuildKey, Digest, Manifest, TreeMark};
+pub use depends::{Dependency, Needed};
 pub use duration::parse_duration;
-pub use event::{CancelStage, Event, EventKind, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit};
+pub use event::{
+    CancelStage, Event, EventKind, Forecast, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit,
+};
 pub use facts::Facts;
 pub use host::{Host, Route};
 pub use ids::{HostName, InvalidName, RunId, WorkerId};
+pub use mirror::{InvalidMirror, Mirror};
 pub use outcome::{ExitCode, Outcome, Reason};
 pub use recipe::{Accelerator, Needs, RecipeMeta, WorkerMeta};
 pub use secret::Secret;
 pub use settings::{Limits, Settings};
+pub use version::vercmp;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::WorkerId;
+use super::{Dependency, Mirror, WorkerId};
 
 /// What a worker computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,8 @@ pub struct Needs {
     pub memory: u64,
     /// Tools, optionally with the least version: "cargo>=1.70", "cmake", "c++".
     pub tools: Vec<String>,
+    /// What its recipe names; known once that is read.
+    pub packages: Vec<Dependency>,
 }
 
 /// A catalog's entry for a worker.
@@ -61,8 +63,14 @@ pub struct WorkerMeta {
     pub limit: Option<Duration>,
     /// Arguments of the one run that proves an installed program; `--version` when the entry says nothing.
     pub verify: Vec<String>,
+    /// The program in bin that a package of several is called by.
+    pub entry: Option<String>,
     /// Extra environment of the build.
     pub features: Vec<String>,
+    /// Other places of its sources.
+    pub mirrors: Vec<Mirror>,
+    /// Its git sources come with their submodules.
+    pub submodules: bool,
 }
 
 impl WorkerMeta {
@@ -79,7 +87,10 @@ impl WorkerMeta {
             needs: Needs::default(),
             limit: None,
             verify: vec!["--version".to_owned()],
+            entry: None,
             features: Vec::new(),
+            mirrors: Vec::new(),
+            submodules: false,
             id,
         }
     }

@@ -59,6 +59,25 @@ fn three_hosts_are_built_on_and_then_left_alone() {
 }
 
 #[test]
+fn a_digest_that_is_known_is_proven_by_the_host() {
+    let stage = Stage::new(&["one"]);
+    // Left alone for long enough to be believed next time.
+    let install = || stage.events("fleet install tool --binary /bin/true -H one");
+    install().exits(0).outcome("one", "changed");
+    let known: Vec<_> = fs::read_dir(stage.home("local").join(".cache/rbee/digests")).unwrap().flatten().collect();
+    let [known] = &known[..] else { panic!("{known:?}") };
+    let text = fs::read_to_string(known.path()).unwrap();
+    let (marks, digest) = text.trim_end().rsplit_once(' ').unwrap();
+    let other: String = digest.chars().rev().collect();
+    fs::write(known.path(), format!("{marks} {other}\n")).unwrap();
+
+    let ran = install().exits(1).says(&format!("has sha256 {digest}, not {other}"));
+    ran.outcome("one", "failed");
+    stage.is_clean("one", &ran);
+    install().exits(0).outcome("one", "unchanged");
+}
+
+#[test]
 fn a_running_program_is_replaced_and_comes_back() {
     let stage = Stage::new(&["one"]);
     let (first, second) = (stage.file("v1/tool", program("1.0")), stage.file("v2/tool", program("2.0")));

@@ -3,9 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
 
 mod cancel;
+mod catalog;
 mod faults;
+mod fetch;
+#[path = "../support/http.rs"]
+mod http;
 mod install;
 mod loss;
+mod needs;
+mod packages;
+mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]
 mod sshd;
@@ -14,4 +21,6 @@ mod stage;
 mod support;
 mod trust;
 mod usage;
+#[path = "../support/catalog.rs"]
+mod web;
 mod worker;

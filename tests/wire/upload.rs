@@ -55,7 +55,7 @@ fn sessions(far: &Far) -> usize {
     far.lab.sshd("far").log().matches("Starting session: command").count()
 }
 
-async fn ready(digest: rbee::vocab::Digest) -> Result<rbee::vocab::Digest, rbee::transfer::TransferError> {
+async fn ready(digest: rbee::vocab::Digest) -> Result<rbee::vocab::Digest, String> {
     Ok(digest)
 }
 

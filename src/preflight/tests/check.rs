@@ -16,7 +16,12 @@ use crate::{
 fn worker(accelerator: Accelerator, tools: &[&str]) -> WorkerMeta {
     WorkerMeta {
         accelerator,
-        needs: Needs { disk: 8 << 30, memory: 4 << 30, tools: tools.iter().map(|t| (*t).to_owned()).collect() },
+        needs: Needs {
+            disk: 8 << 30,
+            memory: 4 << 30,
+            tools: tools.iter().map(|t| (*t).to_owned()).collect(),
+            packages: vec![],
+        },
         ..WorkerMeta::new(WorkerId::new("w").unwrap())
     }
 }
@@ -113,7 +118,7 @@ fn versions_compare_by_their_numbers() {
 #[test]
 fn too_little_room_is_said_with_numbers() {
     let mut big = worker(Accelerator::Cpu, &[]);
-    big.needs = Needs { disk: 20 << 30, memory: 8 << 30, tools: vec![] };
+    big.needs = Needs { disk: 20 << 30, memory: 8 << 30, ..Needs::default() };
     let verdicts = judge("raspberry-pi", Role::Build, &big);
     let (grade, text, hint) = complaint(&verdicts, "disk");
     assert_eq!((grade, text.as_str()), (Grade::No, "6.9 GB free in /home/pi/.cache/rbee, needs 21.5 GB"));

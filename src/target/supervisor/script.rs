@@ -98,30 +98,31 @@ pub const BLOCK: u64 = 1 << 20;
 /// The program of a channel that takes a file or a share of it: enters itself in the box that the lane made beside the
 /// file, writes what follows, and hashes what it wrote, as it stands in the file, if there is a tool for it.
 pub fn receiver(nonce: &str, path: &str, share: Share) -> String {
-    let (write, read) = match share {
-        Share::Whole => ("cat >\"$p\"".to_owned(), String::new()),
-        // Reads from a pipe are short: only with two sizes are they put together again.
-        Share::Blocks { first, count } => (
-            format!("dd of=\"$p\" ibs=65536 obs={BLOCK} seek={first} conv=notrunc"),
-            format!(
-                "dd if=\"$p\" bs={BLOCK} skip={first}{} 2>/dev/null",
-                count.map(|count| format!(" count={count}")).unwrap_or_default()
-            ),
-        ),
-    };
-    // The whole is read by the tool itself, which is a copy less.
-    let hash = |tool: &str| match share {
-        Share::Whole => format!("{tool} <\"$p\" 2>/dev/null"),
-        Share::Blocks { .. } => format!("{read}|{tool} 2>/dev/null"),
-    };
     // One line: the shell reads it byte by byte and leaves the rest of its stdin to what writes.
     format!(
-        "umask 077;LC_ALL=C;export LC_ALL;p={};true >\"$p.in/$$\"||exit;{write};s=$?;d=;if [ $s = 0 ];then \
-         d=$({})||d=$({})||d=$({})||d=;fi;printf \"\\036{nonce} end %s\\n\" \"$s $d\";rm -f \"$p.in/$$\"\n",
+        "umask 077;LC_ALL=C;export LC_ALL;p={};b=\"$p.in\";true >\"$b/$$\"||exit;h=;for t in 'openssl dgst -sha256' \
+         sha256sum 'shasum -a 256';do command -v ${{t%% *}} >/dev/null&&{{ h=$t;break; }};done;{};\
+         printf \"\\036{nonce} end %s\\n\" \"$s $d\";rm -f \"$b/$$\"\n",
         sh_quote(path),
-        hash("openssl dgst -sha256"),
-        hash("sha256sum"),
-        hash("shasum -a 256"),
+        match share {
+            Share::Whole => WHOLE.to_owned(),
+            Share::Blocks { first, count } => blocks(first, count),
+        }
+    )
+}
+
+/// The file is hashed while it grows: again and again up to its end, until the mark is gone that says it is written.
+const WHOLE: &str = "if [ -n \"$h\" ];then true >\"$b/w\";{ while cat <&5;[ -e \"$b/w\" ];do sleep 0.03||sleep 1;done;\
+                     cat <&5; } 5<\"$p\" 2>/dev/null|$h >\"$b/d\" 2>/dev/null& fi;cat >\"$p\";s=$?;rm -f \"$b/w\";wait;d=;\
+                     [ $s != 0 ]||{ read -r d <\"$b/d\"; } 2>/dev/null";
+
+/// Around a share there are others that grow, so it is hashed when it is whole.
+fn blocks(first: u64, count: Option<u64>) -> String {
+    let count = count.map(|count| format!(" count={count}")).unwrap_or_default();
+    // Reads from a pipe are short: only with two sizes are they put together again.
+    format!(
+        "dd of=\"$p\" ibs=65536 obs={BLOCK} seek={first} conv=notrunc;s=$?;d=;[ $s != 0 ]||[ -z \"$h\" ]||\
+         d=$(dd if=\"$p\" bs={BLOCK} skip={first}{count} 2>/dev/null|$h 2>/dev/null)"
     )
 }
 
