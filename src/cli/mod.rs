@@ -4,10 +4,10 @@
 
 mod answer;
 mod args;
-mod args_prebuilt;
-mod args_sources;
 mod args_hive;
 mod args_model;
+mod args_prebuilt;
+mod args_sources;
 mod args_worker;
 mod asked;
 mod bench;

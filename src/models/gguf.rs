@@ -76,7 +76,9 @@ fn is_quant(word: &str) -> bool {
 ///
 /// A projector (`mmproj…`) and an importance matrix go beside a model and are none themselves.
 pub fn variants<'a>(files: impl IntoIterator<Item = (&'a str, u64)>) -> Vec<Variant> {
-    let mut found: Vec<(String, u32, Vec<(u32, String)>, u64)> = Vec::new();
+    // Name without number, count of shards, the shards, their bytes.
+    type Group = (String, u32, Vec<(u32, String)>, u64);
+    let mut found: Vec<Group> = Vec::new();
     for (path, size) in files {
         let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
         if !name.ends_with(".gguf") || name.starts_with("mmproj") || name.contains("imatrix") {

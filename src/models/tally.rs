@@ -104,7 +104,12 @@ impl Tally {
 
     fn tell(&self, done: u64) {
         let done = done.min(self.total);
-        self.scope.events().emit(EventKind::Progress { done, total: Some(self.total), unit: Unit::Bytes, forecast: None });
+        self.scope.events().emit(EventKind::Progress {
+            done,
+            total: Some(self.total),
+            unit: Unit::Bytes,
+            forecast: None,
+        });
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

@@ -92,7 +92,6 @@ fn links_that_expire_are_asked_for_again() {
         size: "20MB",
         flags: "--connections 2",
         most: 1.3,
-        ..SOME
     });
 }
 

@@ -62,6 +62,7 @@ fn whoami(request: &Request) -> Response {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "an answer is what it is")]
 fn found(shared: &Shared, id: &str, revision: &str) -> Result<std::sync::Arc<Repo>, Response> {
     shared.repos.find(id, revision).map_err(|missing| match missing {
         Missing::Repo => refusal(404, "RepoNotFound", "Repository not found"),

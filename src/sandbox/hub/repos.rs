@@ -72,7 +72,10 @@ impl File {
 
 /// All repositories; each is made when it is first asked for.
 #[derive(Debug, Default)]
-pub struct Shelf(Mutex<HashMap<(String, String), Option<Arc<Repo>>>>);
+pub struct Shelf(Mutex<Known>);
+
+/// By name and branch; `None` is known not to be there.
+type Known = HashMap<(String, String), Option<Arc<Repo>>>;
 
 /// What was not found.
 #[derive(Debug)]
