@@ -213,6 +213,23 @@ pub async fn rollback(
     Ok(old)
 }
 
+/// The kept version of a program, as it was installed, and where it is now.
+///
+/// # Errors
+/// The host could not be asked; a damaged one is none.
+pub async fn kept(
+    scope: &Scope,
+    target: &dyn Target,
+    layout: &Layout,
+    current: &Manifest,
+) -> Result<Option<(String, Manifest)>, InstallError> {
+    let Some(previous) = current.previous else { return Ok(None) };
+    let mut said = Captured::default();
+    let script = scripts::read_kept(layout, &previous, &current.worker, &current.path);
+    target.run(scope, &Command::own("kept manifest", script), &mut said).await?;
+    Ok(kept_version(&said.text(), current, previous).and_then(Result::ok))
+}
+
 /// The kept program that `current` speaks of, with its manifest; what is wrong with it, if nothing else is there.
 fn kept_version(text: &str, current: &Manifest, previous: Digest) -> Option<Result<(String, Manifest), String>> {
     let mut found = None;
