@@ -2,6 +2,7 @@
 //!
 //! Floors from bottom to top, each importing only what stands below it: see ARCHITECTURE.md.
 
+pub mod artifacts;
 pub mod build;
 pub mod catalog;
 pub mod cli;

@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["inventory", "process", "report"],
     &["target"],
     &["transfer"],
-    &["catalog", "recipe", "preflight", "install"],
+    &["artifacts", "catalog", "recipe", "preflight", "install"],
     &["build"],
     &["engine"],
     &["hive", "sandbox"],
