@@ -8,14 +8,16 @@
 //!
 //! [`build_key`] says without building whether a build would be the same one.
 
+mod class;
 mod error;
 mod key;
 mod program;
 mod progress;
 mod staged;
 
+pub use class::{Base, Cards, Class, nvcc_makes};
 pub use error::BuildError;
-pub use key::{build_key, class_of};
+pub use key::build_key;
 pub use program::{Built, Packages};
 pub use progress::{Steps, steps_of};
 pub use staged::{Pin, Staged, stage};

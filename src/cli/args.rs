@@ -78,6 +78,9 @@ pub enum Command {
     /// Workers: what can be installed
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// What was built, and is kept so that it is not built again
+    #[command(subcommand)]
+    Cache(super::cache::CacheCommand),
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
@@ -181,6 +184,8 @@ pub struct InstallFlags {
     /// Where to build
     #[arg(long, value_enum, default_value = "auto", env = "RBEE_BUILD")]
     pub build: BuildWhere,
+    #[command(flatten)]
+    pub once: super::args_once::OnceFlags,
     /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,
@@ -190,7 +195,7 @@ pub struct InstallFlags {
     /// Append the line that puts the folder on PATH to the shell's start-up file
     #[arg(long)]
     pub fix_path: bool,
-    /// Install even what is there already
+    /// Build and install even what is there already
     #[arg(long)]
     pub reinstall: bool,
     /// Limit for fetch, build and package [default: the worker's own, else 10m; cuda 20m]
@@ -252,11 +257,15 @@ pub struct RunFlags {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum BuildWhere {
-    /// On the host if it can, else here if this machine can
+    /// Once for all hosts that are alike: on the best of the selected ones, else here if this machine can
     #[default]
     Auto,
+    /// The same, never here
     Host,
+    /// Here, once for all hosts that it is good for
     Local,
+    /// On each host, for itself
+    Each,
 }
 
 impl From<BuildWhere> for BuildPlace {
@@ -265,6 +274,7 @@ impl From<BuildWhere> for BuildPlace {
             BuildWhere::Auto => Self::Auto,
             BuildWhere::Host => Self::Host,
             BuildWhere::Local => Self::Local,
+            BuildWhere::Each => Self::Each,
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     scope::{Cancel, CancelReason, Scope, events},
     target::ssh::{Connector, People},
     transfer::Memo,
-    vocab::{ExitCode, Host, Route, RunId, WorkerId, text::sh_join},
+    vocab::{ExitCode, Host, HostName, Route, RunId, WorkerId, text::sh_join},
 };
 
 /// A verb, as it is asked of the engine.
@@ -112,6 +112,7 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
 }
 
 async fn install_request(global: &Global, flags: &InstallFlags, dry_run: bool) -> Result<InstallRequest, Complaint> {
+    let build_on = flags.once.build_on.as_deref().map(|name| builder(global, name)).transpose()?;
     let binaries = programs::read(&flags.binary, flags.worker.as_deref(), &Memo::new(&context::cache_dir()?))?;
     let is_path = |name: &str| name.contains('/') || name.starts_with('.');
     let worker = match flags.worker.as_deref() {
@@ -125,12 +126,28 @@ async fn install_request(global: &Global, flags: &InstallFlags, dry_run: bool) -
     Ok(InstallRequest {
         worker,
         build: flags.build.into(),
+        build_on,
+        cpu_level: flags.once.cpu_level,
         binaries,
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
         dry_run,
     })
+}
+
+/// The one machine that may build, by whatever selects exactly one.
+fn builder(global: &Global, name: &str) -> Result<Host, Complaint> {
+    if name == HostName::local().as_str() {
+        return Ok(Host::local());
+    }
+    let context = Context::load(global, &RunFlags::default(), &InstallFlags::default())?;
+    let found = context.select(Some(name), Intent::Change);
+    let mut found = found.map_err(|error| Complaint { exit: ExitCode::Usage, ..error })?;
+    match (found.pop(), found.is_empty()) {
+        (Some(host), true) => Ok(host),
+        _ => Err(Complaint::usage(format!("--build-on {name}: that is more than one host"))),
+    }
 }
 
 /// A worker that no catalog has is a mistake of whoever typed it, not of a host.
@@ -181,7 +198,11 @@ async fn carry_out(
     let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
     let connector = Connector::with_people(&settings, ssh, people);
     let sudo = SudoPassword::new(sudo_password::given(&asked.sudo, prompt.as_ref()).await?, prompt.clone());
-    for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
+    let builder = match &asked.request {
+        Request::Install(install) => install.build_on.as_ref(),
+        _ => None,
+    };
+    for host in hosts.iter().chain(builder).filter(|host| matches!(host.route, Route::Ssh(_))) {
         connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
     }
 

@@ -4,6 +4,8 @@
 
 mod answer;
 mod args;
+mod args_once;
+mod cache;
 mod context;
 mod fleet;
 mod inventory;
@@ -89,6 +91,7 @@ fn run() -> Result<ExitCode, Complaint> {
         Command::Fleet(command) => {
             runtime()?.block_on(fleet::run(args.global, command.hosts.as_deref(), command.command))
         }
+        Command::Cache(command) => cache::run(&args.global, &command),
         Command::Worker(command) => worker::run(&args.global, command),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),

@@ -1,26 +1,29 @@
 //! The phases that change a host.
 
-use std::{collections::HashMap, path::Path, time::SystemTime};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use super::{
     Failure, Finding, Run,
+    bench::Bench,
+    bring,
     dispatch::Ticket,
+    group::{Need, Place, Source},
     job::Done,
-    make::build_in,
-    phase::phase,
     plan::{self, Action, WorkerPlan},
-    request::{BuildPlace, InstallRequest, Pending},
-    sudo,
+    request::InstallRequest,
+    roster, sudo,
     sudo_password::Inside,
+    undo,
 };
 use crate::{
-    build::Built,
-    install::{self, Hands, Layout, Places, Proof},
-    preflight::install_dir::choose,
+    install::{self, Hands, Layout, Places},
+    preflight::{
+        check::{Grade, Role},
+        install_dir::choose,
+    },
     scope::Scope,
     target::{Captured, Command, Target},
-    transfer::{self, FileSource, TransferError},
-    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, text::human_bytes},
+    vocab::{Digest, Facts, Host, Level, Phase, Reason},
 };
 
 /// Brings the host's workers to what is asked.
@@ -28,23 +31,24 @@ use crate::{
 pub async fn install(
     scope: &Scope,
     run: &Run,
-    host: &Host,
+    bench: &Arc<Bench>,
     target: &dyn Target,
-    facts: &Facts,
     request: &InstallRequest,
     ticket: &Ticket,
     inside: Inside<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
-    let plans = decide(scope, run, host, target, facts, request).await?;
+    let (host, facts) = (&bench.host, &*bench.facts);
+    let mut plans = decide(scope, run, host, target, facts, request).await?;
+    compare(scope, run, bench, target, request, ticket, &mut plans).await?;
     findings.push(Finding::Plan(plans.clone()));
     let speak = scope.in_phase(Phase::Preflight);
     for plan in &plans {
-        for verdict in plan.verdicts.iter().filter(|v| v.grade == crate::preflight::check::Grade::Warn) {
+        for verdict in plan.verdicts.iter().filter(|v| v.grade == Grade::Warn) {
             speak.notice(Level::Warning, verdict.text.clone(), verdict.hint.clone());
         }
         if plan.changes() {
-            speak.notice(Level::Info, format!("{} ({})", plan.words(), plan.why), None);
+            speak.notice(Level::Info, format!("{} ({})", plan.words(), plan.reason()), None);
         }
     }
     if plans.is_empty() {
@@ -72,7 +76,7 @@ pub async fn install(
     for plan in &plans {
         done = match &plan.action {
             Action::Unchanged => done.and(Done::unchanged(plan.words())),
-            _ => done.and(bring(scope, run, host, target, facts, plan, &hands).await?),
+            _ => done.and(bring::bring(scope, run, bench, target, ticket, plan, &hands).await?),
         };
     }
     if let Some(fix) = plans.first().and_then(|plan| plan.dir.path_fix.as_ref().map(|fix| (fix, &plan.dir))) {
@@ -117,18 +121,9 @@ async fn decide(
     // Every installed program is what its manifest says, until it is looked at.
     let mut digests: HashMap<String, Option<Digest>> =
         facts.installed.iter().map(|m| (m.path.clone(), Some(m.digest))).collect();
-    let mut here: Option<Facts> = None;
     loop {
-        let planned = plan::plan(&run.catalog, host, request, facts, &digests, here.as_ref(), limits.install);
-        let plans = match planned {
-            Ok(plans) => plans,
-            // This machine is only looked at when it may be needed.
-            Err(_) if here.is_none() && request.build != BuildPlace::Host && request.binaries.is_empty() => {
-                here = Some(run.local_builds.facts(&scope, limits).await?);
-                continue;
-            }
-            Err(no) => return Err(Failure::refused(no.text, no.hint)),
-        };
+        let planned = plan::plan(&run.catalog, host, request, facts, &digests, limits.install);
+        let plans = planned.map_err(|no| Failure::refused(no.text, no.hint))?;
         let unchanged = plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref());
         let paths: Vec<&str> = unchanged.map(|old| old.path.as_str()).collect();
         let limited = scope.within("sha256 of installed programs", limits.short * 4);
@@ -145,117 +140,53 @@ async fn decide(
     }
 }
 
-/// One worker, from its source to its place.
-async fn bring(
+/// Enters the host among those of the run, and fills in how it comes to what has to be built.
+async fn compare(
     scope: &Scope,
     run: &Run,
-    host: &Host,
+    bench: &Arc<Bench>,
     target: &dyn Target,
-    facts: &Facts,
-    plan: &WorkerPlan,
-    hands: &Hands,
-) -> Result<Done, Failure> {
-    let id = scope.events().run().to_string();
-    let layout = layout(facts, &plan.dir.bin, &plan.dir.data, hands, &format!("{id}.{}", plan.worker));
-    let limits = &run.settings.limits;
-    let short = Some(limits.short);
-
-    let (program, from) = match &plan.action {
-        Action::BuildOnHost(recipe) => {
-            let work = format!("{}/scratch/{id}.{}", facts.dirs.cache, plan.worker);
-            let built = build_in(scope, target, recipe, facts, &host.env, plan, &work, limits).await?;
-            (Program::from(&built), From::Host(built.path))
-        }
-        Action::BuildHere(recipe) => {
-            let built = run.local_builds.get(scope, plan, recipe, limits).await?;
-            (Program::from(&built), From::Here(built.path.into()))
-        }
-        Action::Send(binary) => {
-            let name = binary.program_name.clone();
-            let program = Program { name, version: None, size: binary.size, digest: binary.digest.clone() };
-            (program, From::Here(binary.path.clone()))
-        }
-        Action::Unchanged => return Ok(Done::unchanged(plan.words())),
+    request: &InstallRequest,
+    ticket: &Ticket,
+    plans: &mut [WorkerPlan],
+) -> Result<(), Failure> {
+    let scope = &scope.in_phase(Phase::Preflight);
+    let (host, facts) = (&bench.host, &bench.facts);
+    let need = |plan: &WorkerPlan| match &plan.action {
+        Action::Share(recipe, _) => Some(Need {
+            host: host.name.clone(),
+            facts: facts.clone(),
+            recipe: recipe.clone(),
+            class: plan.class.clone(),
+        }),
+        _ => None,
     };
-    let program = &program;
-    let path = format!("{}/{}", layout.bin, program.name);
-    let part = layout.part(&path, &id);
-
-    let found = phase(scope, Phase::Transfer, None, |scope| {
-        let (layout, part, from, path, name) = (&layout, &part, &from, &path, &program.name);
-        async move {
-            let limited = scope.within("prepare", limits.short);
-            install::prepare(&limited, target, layout, hands, &plan.worker, name).await?;
-            let bring = async {
-                match from {
-                    From::Host(built) => {
-                        let scope = scope.within("copying the program", limits.short * 4);
-                        transfer::copy(&scope, target, built, part, digest(program).await?).await?;
-                    }
-                    From::Here(file) => {
-                        let mut source = open(file)?;
-                        let sent = transfer::upload(&scope, target, part, &mut source, program.digest.wait()).await;
-                        if let Err(TransferError::Digest { .. }) = sent {
-                            program.digest.refute();
-                        }
-                        sent?;
-                    }
-                }
-                Ok::<_, Failure>(())
-            };
-            // What is there now is looked at meanwhile.
-            let look = async { Ok::<_, Failure>(install::digests(&scope, target, &[path]).await?) };
-            let (brought, found) = tokio::join!(bring, look);
-            brought?;
-            Ok(found?.into_iter().next().flatten())
+    let needs: Vec<Need> = plans.iter().filter_map(need).collect();
+    let mut kept = Vec::new();
+    for old in plans.iter().filter(|plan| plan.changes() && !request.reinstall).filter_map(|plan| plan.old.as_ref()) {
+        let (bin, data) = undo::folders_of(facts, old);
+        let layout = Layout::new(bin, data);
+        let limited = scope.within("kept versions", run.settings.limits.short);
+        let found = install::kept(&limited, target, &layout, old).await?;
+        kept.extend(found.and_then(|(path, manifest)| roster::offer(&host.name, &manifest, &path)));
+    }
+    let none = needs.is_empty();
+    ticket.enter(roster::seen(host, bench.clone(), facts, kept), needs);
+    if none {
+        return Ok(());
+    }
+    let shares = ticket.shares(scope, run, request, &host.name).await.map_err(|no| no.in_phase(Phase::Preflight))?;
+    let open = plans.iter_mut().filter(|plan| matches!(plan.action, Action::Share(..)));
+    for (plan, share) in open.zip(shares) {
+        let share = share.map_err(|no| Failure::refused(no.text, no.hint))?;
+        if share.first().source == Source::Build(Place::Host(host.name.clone())) {
+            let verdicts = plan::judge_build(facts, &share.recipe.worker, Role::Build, false);
+            plan.verdicts.extend(verdicts.into_iter().filter(|v| v.grade == Grade::Warn));
         }
-    })
-    .await?;
-
-    let digest = digest(program).await?;
-    let (arguments, proof) = match &plan.action {
-        Action::BuildOnHost(recipe) | Action::BuildHere(recipe) => (recipe.worker.verify.clone(), Proof::Answers),
-        _ => (vec!["--version".to_owned()], Proof::Starts),
-    };
-    let said = phase(scope, Phase::Verify, short, |scope| {
-        let (part, name, arguments) = (&part, &program.name, &arguments);
-        async move { Ok(install::prove(&scope, target, part, name, arguments, proof).await?) }
-    })
-    .await?;
-
-    let version = program.version.clone().or_else(|| first_version(&said)).unwrap_or_else(|| "unknown".into());
-    let manifest = Manifest {
-        worker: plan.worker.clone(),
-        version,
-        key: plan.key.unwrap_or(crate::vocab::BuildKey(digest)),
-        digest,
-        size: program.size,
-        path,
-        origin: plan.origin.clone(),
-        run: id,
-        installed_at: now(),
-        previous: None,
-    };
-    let manifest = &manifest;
-    let old = phase(scope, Phase::Install, short, |scope| {
-        let (layout, part, name) = (&layout, &part, &program.name);
-        async move {
-            let old = replaced(&scope, plan, manifest, found);
-            let new = Manifest { previous: previous(manifest, old.as_ref()), ..manifest.clone() };
-            let places = Places::new(layout, &new.worker, name);
-            let activated = install::activate(&scope, target, layout, hands, part, &new, old.as_ref()).await;
-            activated.map_err(|error| sudo::explain(error, hands, &places, facts))?;
-            Ok(old)
-        }
-    })
-    .await?;
-    let size = human_bytes(manifest.size);
-    let words = format!("{} {} to {} ({size})", manifest.worker, manifest.version, manifest.path);
-    Ok(Done::changed(match old {
-        Some(old) if old.version == manifest.version => format!("reinstalled {words}"),
-        Some(old) => format!("installed {words}, was {}", old.version),
-        None => format!("installed {words}"),
-    }))
+        plan.key = Some(share.first().key);
+        plan.action = Action::Share(share.recipe.clone(), Some(share));
+    }
+    Ok(())
 }
 
 /// The folders of one scope of installation, and where programs arrive for those of root's.
@@ -264,74 +195,6 @@ pub(super) fn layout(facts: &Facts, bin: &str, data: &str, hands: &Hands, part: 
     match hands {
         Hands::Own => layout,
         Hands::Root(_) => layout.through(format!("{}/scratch/{part}.sudo", facts.dirs.cache)),
-    }
-}
-
-/// Where a finished program lies.
-enum From {
-    Host(String),
-    Here(std::path::PathBuf),
-}
-
-struct Program {
-    name: String,
-    version: Option<String>,
-    size: u64,
-    digest: Pending,
-}
-
-/// The program's sha256, once it was taken.
-async fn digest(program: &Program) -> Result<Digest, Failure> {
-    program.digest.wait().await.map_err(|error| Failure::new(error).because(Some(Reason::Transfer)))
-}
-
-impl std::convert::From<&Built> for Program {
-    fn from(built: &Built) -> Self {
-        Self {
-            name: built.program.clone(),
-            version: Some(built.version.clone()),
-            size: built.size,
-            digest: Pending::known(built.digest),
-        }
-    }
-}
-
-fn open(path: &Path) -> Result<FileSource, Failure> {
-    FileSource::open(path).map_err(|error| {
-        Failure::new(format!("cannot read {}: {error}", path.display())).because(Some(Reason::Transfer))
-    })
-}
-
-/// What stands at the final path now: the manifest's program, or a stranger that gets a manifest of its own.
-fn replaced(scope: &Scope, plan: &WorkerPlan, new: &Manifest, found: Option<Digest>) -> Option<Manifest> {
-    let digest = found?;
-    match &plan.old {
-        Some(old) if old.path == new.path && old.digest == digest => Some(old.clone()),
-        old => {
-            scope.notice(
-                Level::Warning,
-                format!("{} was not installed by rbee, or was changed since; it is kept for a rollback", new.path),
-                None,
-            );
-            let previous = old.as_ref().and_then(|old| old.previous);
-            Some(Manifest {
-                version: "unknown".into(),
-                origin: "found on the host".into(),
-                digest,
-                key: crate::vocab::BuildKey(digest),
-                previous,
-                ..new.clone()
-            })
-        }
-    }
-}
-
-/// The version that a rollback of `new` leads to; the same bytes again are none.
-fn previous(new: &Manifest, old: Option<&Manifest>) -> Option<Digest> {
-    match old {
-        Some(old) if old.digest == new.digest => old.previous,
-        Some(old) => Some(old.digest),
-        None => None,
     }
 }
 
@@ -351,19 +214,6 @@ async fn fix_path(scope: &Scope, run: &Run, target: &dyn Target, script: &str, f
         0 => Ok(Done::changed(format!("put it on PATH in {file}"))),
         _ => Err(Failure::new(format!("cannot write {file}: {}", said.last_words())).in_phase(Phase::Install)),
     }
-}
-
-/// The first word that looks like a version.
-fn first_version(text: &str) -> Option<String> {
-    text.split_ascii_whitespace()
-        .map(|word| word.trim_start_matches('v').trim_end_matches([',', ';', ')']))
-        .find(|word| {
-            word.len() <= 64
-                && word.starts_with(|c: char| c.is_ascii_digit())
-                && word.contains('.')
-                && word.chars().all(|c| c.is_ascii_alphanumeric() || ".-+_".contains(c))
-        })
-        .map(str::to_owned)
 }
 
 /// RFC 3339, UTC, whole seconds.

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Failure, Finding, Request, Run, dispatch::Ticket, install, phase::phase, query, sudo, trust, undo};
+use super::{
+    Failure, Finding, Request, Run, bench::Bench, dispatch::Ticket, install, phase::phase, query, sudo, trust, undo,
+};
 use crate::{
     preflight,
     scope::Scope,
@@ -127,7 +129,7 @@ async fn work(
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
     let short = Some(run.settings.limits.short);
-    let target = &**target;
+    let (shared, target) = (target, &**target);
     match &run.request {
         Request::Ping => {
             phase(scope, Phase::Run, short, |scope| async move { query::ping(&scope, target, started).await })
@@ -167,7 +169,11 @@ async fn work(
         Request::Install(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
-            install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await
+            let facts = Arc::new(facts);
+            let bench = Arc::new(Bench::live(host, facts.clone(), shared.clone()));
+            let done = install::install(scope, run, &bench, target, request, ticket, inside, findings).await;
+            bench.leave().await;
+            done
         }
         Request::Rollback { worker } => {
             let inside = run.sudo.inside();

@@ -1,22 +1,22 @@
-//! Builds on this machine, each recipe once for all hosts that it is good for, one at a time.
+//! This machine as one that builds: a target of its own, and its facts, for all hosts of a run.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Failure, make::build_in, plan::WorkerPlan};
+use super::Failure;
 use crate::{
-    build::Built,
     preflight,
     scope::Scope,
     target::{Closed, Target, local::local, supervisor::Supervision},
-    vocab::{BuildKey, Facts, HostName, Limits, RecipeMeta},
+    vocab::{Facts, HostName, Limits},
 };
 
-/// Results so far, failed ones too: what failed for one host is not tried again for the next.
+/// Builds on this machine, one at a time.
 #[derive(Default)]
 pub struct LocalBuilds {
     state: Mutex<State>,
+    turn: Mutex<()>,
     /// A folder of this run's own; its builds' folders are registered as scratch one by one.
     dir: PathBuf,
 }
@@ -24,8 +24,7 @@ pub struct LocalBuilds {
 #[derive(Default)]
 struct State {
     target: Option<Arc<dyn Target>>,
-    facts: Option<Result<Facts, Failure>>,
-    built: HashMap<BuildKey, Result<Built, Failure>>,
+    facts: Option<Result<Arc<Facts>, Failure>>,
 }
 
 impl State {
@@ -40,47 +39,43 @@ impl LocalBuilds {
         Self { dir, ..Self::default() }
     }
 
-    /// The program that a recipe makes here; waits for its turn.
+    /// Below which builds have their folders.
     ///
     /// # Errors
-    /// As the build.
-    pub async fn get(
-        &self,
-        scope: &Scope,
-        plan: &WorkerPlan,
-        recipe: &RecipeMeta,
-        limits: &Limits,
-    ) -> Result<Built, Failure> {
-        let facts = self.facts(scope, limits).await?;
-        let mut state = scope.race(self.state.lock()).await?;
-        let key = plan.key.ok_or_else(|| Failure::new("a build without a key"))?;
-        if let Some(done) = state.built.get(&key) {
-            return done.clone();
-        }
-        let target = state.target(limits);
-        let work = self.dir.join(&key.to_string()[..16]);
-        let work = work.to_str().ok_or_else(|| Failure::new("the cache folder's path is not UTF-8"))?.to_owned();
-        let here = scope.for_host(&HostName::local());
-        let result = build_in(&here, &*target, recipe, &facts, &Default::default(), plan, &work, limits).await;
-        // A cancel says nothing about the recipe.
-        if scope.check().is_ok() {
-            state.built.insert(key, result.clone());
-        }
-        result
+    /// The path is not UTF-8.
+    pub fn dir(&self) -> Result<&str, Failure> {
+        self.dir.to_str().ok_or_else(|| Failure::new("the cache folder's path is not UTF-8"))
+    }
+
+    /// Waits for the turn to build, which ends with the guard.
+    ///
+    /// # Errors
+    /// The scope's own stop.
+    pub async fn turn(&self, scope: &Scope) -> Result<MutexGuard<'_, ()>, Failure> {
+        Ok(scope.race(self.turn.lock()).await?)
+    }
+
+    /// This machine.
+    ///
+    /// # Errors
+    /// The scope's own stop.
+    pub async fn target(&self, scope: &Scope, limits: &Limits) -> Result<Arc<dyn Target>, Failure> {
+        Ok(scope.race(self.state.lock()).await?.target(limits))
     }
 
     /// What this machine is; looked at once, when a host first asks for it.
     ///
     /// # Errors
     /// As the probe.
-    pub async fn facts(&self, scope: &Scope, limits: &Limits) -> Result<Facts, Failure> {
+    pub async fn facts(&self, scope: &Scope, limits: &Limits) -> Result<Arc<Facts>, Failure> {
         let mut state = scope.race(self.state.lock()).await?;
         if let Some(facts) = &state.facts {
             return facts.clone();
         }
         let target = state.target(limits);
         let limited = scope.for_host(&HostName::local()).within("look at this machine", limits.short);
-        let facts = preflight::probe(&limited, &*target).await.map_err(Failure::from);
+        let facts = preflight::probe(&limited, &*target).await.map(Arc::new).map_err(Failure::from);
+        // A cancel says nothing about the machine.
         if scope.check().is_ok() {
             state.facts = Some(facts.clone());
         }

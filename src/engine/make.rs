@@ -1,42 +1,52 @@
 //! Fetch, build and package of one recipe, on whichever target.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Failure,
     phase::phase,
-    plan::WorkerPlan,
     watch::{Watch, watch},
 };
 use crate::{
-    build::{self, BuildError, Built},
+    build::{self, BuildError, Built, Class},
     recipe::Environment,
     scope::Scope,
     target::{Captured, Command, Target, output::EventLines},
     vocab::{Facts, Limits, Phase, RecipeMeta, text::sh_quote},
 };
 
+/// What is built, for what machines, and how long that may take.
+pub struct Making<'a> {
+    pub recipe: &'a RecipeMeta,
+    /// Of the machine that builds.
+    pub facts: &'a Facts,
+    pub env: &'a BTreeMap<String, String>,
+    /// The machines that it is for.
+    pub class: &'a Class,
+    pub limit: Duration,
+    pub limits: &'a Limits,
+}
+
 /// Fetches, builds and packages in a work folder that is gone when the target closes.
-#[expect(clippy::too_many_arguments, reason = "the same for a host and for this machine")]
 pub async fn build_in(
     scope: &Scope,
     target: &dyn Target,
-    recipe: &RecipeMeta,
-    facts: &Facts,
-    env: &BTreeMap<String, String>,
-    plan: &WorkerPlan,
+    making: &Making<'_>,
     work: &str,
-    limits: &Limits,
 ) -> Result<Built, Failure> {
-    let environment = Environment::of(facts, env, &recipe.worker.features);
+    let Making { recipe, facts, class, limit, limits, .. } = *making;
+    let environment = Environment::of(facts, &variables(making.env, class), &recipe.worker.features);
     let started = Instant::now();
-    let left = |started: Instant| Some(plan.limit.saturating_sub(started.elapsed()));
+    let left = |started: Instant| Some(limit.saturating_sub(started.elapsed()));
     let watched = |what: &str| Watch {
-        operation: format!("{what} of {}", plan.worker),
+        operation: format!("{what} of {}", recipe.worker.id),
         started,
-        limit: plan.limit,
+        limit,
         idle_limit: limits.idle,
         work,
     };
@@ -71,6 +81,20 @@ pub async fn build_in(
         async move { under_watch(&scope, target, watched("packaging"), async |s, out| staged.package(s, out).await).await }
     })
     .await
+}
+
+/// How a recipe learns for which machines it builds: the processor's level as compilers call it, and the cards as CMake
+/// does, which takes `CUDAARCHS` by itself.
+fn variables(env: &BTreeMap<String, String>, class: &Class) -> BTreeMap<String, String> {
+    let mut variables = env.clone();
+    if let Some(level) = class.level {
+        variables.insert("RBEE_CPU_LEVEL".into(), format!("x86-64-v{level}").replace("-v1", ""));
+    }
+    if let Some(list) = class.cuda_list() {
+        variables.insert("RBEE_CUDA_ARCHITECTURES".into(), list.clone());
+        variables.insert("CUDAARCHS".into(), list);
+    }
+    variables
 }
 
 /// Runs a step of a build with its output told live and its watch beside it.

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     preflight::binary::Program,
-    vocab::{Digest, RecipeMeta, WorkerId},
+    vocab::{Digest, Host, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -67,6 +67,10 @@ impl Request {
 pub struct InstallRequest {
     pub worker: Option<Wanted>,
     pub build: BuildPlace,
+    /// The one machine that may build, selected or not.
+    pub build_on: Option<Host>,
+    /// 1 to 4 of the x86-64 levels, instead of the lowest of the hosts that share a build.
+    pub cpu_level: Option<u8>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
     /// The system's folder and no other.
@@ -91,11 +95,15 @@ pub enum Wanted {
 /// Where a recipe is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BuildPlace {
-    /// On the host if it can, else here if this machine can.
+    /// Once for all hosts that are alike: on the best of the selected ones, else here if this machine can.
     #[default]
     Auto,
+    /// The same, never here.
     Host,
+    /// Here.
     Local,
+    /// On each host for itself.
+    Each,
 }
 
 /// A program that needs no build.

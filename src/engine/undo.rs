@@ -120,7 +120,7 @@ fn places_of(facts: &Facts, manifest: &Manifest) -> Places {
 }
 
 /// The folders that a manifest belongs to.
-fn folders_of<'a>(facts: &'a Facts, manifest: &'a Manifest) -> (&'a str, &'a str) {
+pub(super) fn folders_of<'a>(facts: &'a Facts, manifest: &'a Manifest) -> (&'a str, &'a str) {
     let bin = folder(manifest);
     (bin, if bin == facts.dirs.system_bin { &facts.dirs.system_data } else { &facts.dirs.data })
 }

@@ -6,6 +6,7 @@ mod cancel;
 mod faults;
 mod install;
 mod loss;
+mod once;
 mod scale;
 #[path = "../support/sshd.rs"]
 mod sshd;
