@@ -19,5 +19,5 @@ pub use class::{Base, Cards, Class, nvcc_makes};
 pub use error::BuildError;
 pub use key::build_key;
 pub use program::{Built, Packages};
-pub use progress::{Steps, steps_of};
+pub use progress::{Meter, Steps, is_bar};
 pub use staged::{Pin, Staged, stage};

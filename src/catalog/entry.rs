@@ -1,36 +1,70 @@
-//! `worker.toml`: a worker's entry, read strictly.
+//! `worker.toml`: a worker's entry, read strictly. A new key is a line in [`KEYS`] and a field in [`WorkerMeta`].
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
+use super::{
+    CatalogError,
+    offer::Offer,
+    reader::{Key, Text},
 };
-
-use super::{CatalogError, error::nearest};
 use crate::vocab::{Accelerator, Needs, WorkerId, WorkerMeta};
 
-const KEYS: [&str; 12] = [
-    "id",
-    "family",
-    "name",
-    "description",
-    "accelerator",
-    "platforms",
-    "architectures",
-    "license",
-    "limit",
-    "verify",
-    "features",
-    "needs",
-];
-const NEEDS: [&str; 3] = ["disk", "memory", "tools"];
-const ACCELERATORS: [Accelerator; 4] = [Accelerator::Cpu, Accelerator::Cuda, Accelerator::Metal, Accelerator::Rocm];
+pub(super) const ACCELERATORS: [Accelerator; 4] =
+    [Accelerator::Cpu, Accelerator::Cuda, Accelerator::Metal, Accelerator::Rocm];
 const PLATFORMS: [&str; 2] = ["linux", "macos"];
 const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
-/// More than any of the texts of an entry needs.
-const TEXT_BYTES: usize = 1000;
-const LIST_ITEMS: usize = 64;
+
+/// What is said of a worker: what is gone by, and what is only told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub worker: WorkerMeta,
+    pub offer: Offer,
+}
+
+/// All keys, in the order in which they are read.
+const KEYS: &[Key<Entry>] = &[
+    // It was read before the others.
+    Key { name: "id", read: |_, _| Ok(()) },
+    Key { name: "name", read: |e, at| at.text().map(|text| e.worker.name = text) },
+    Key { name: "description", read: |e, at| at.text().map(|text| e.worker.description = text) },
+    Key {
+        name: "accelerator",
+        read: |e, at| {
+            let place = at.one_of(&ACCELERATORS.map(Accelerator::as_str))?;
+            e.worker.accelerator = ACCELERATORS[place];
+            e.worker.family = family_of(&e.worker.id, e.worker.accelerator);
+            Ok(())
+        },
+    },
+    Key { name: "family", read: |e, at| at.id().map(|id| e.worker.family = id.as_str().to_owned()) },
+    Key { name: "platforms", read: |e, at| at.subset(&PLATFORMS).map(|list| e.worker.platforms = list) },
+    Key { name: "architectures", read: |e, at| at.subset(&ARCHITECTURES).map(|list| e.worker.architectures = list) },
+    Key { name: "license", read: |e, at| at.text().map(|text| e.worker.license = text) },
+    Key {
+        name: "limit",
+        read: |e, at| {
+            e.worker.limit = Some(at.parsed(duration_of, "a time like \"90s\", \"20m\" or \"1h\"")?);
+            Ok(())
+        },
+    },
+    Key { name: "verify", read: |e, at| at.list().map(|list| e.worker.verify = list) },
+    Key { name: "features", read: |e, at| at.list().map(|list| e.worker.features = list) },
+    Key { name: "needs", read: |e, at| at.section(NEEDS, &mut e.worker.needs) },
+    Key { name: "implementation", read: |e, at| at.text().map(|text| e.offer.implementation = Some(text)) },
+    Key { name: "build_system", read: |e, at| at.text().map(|text| e.offer.build_system = Some(text)) },
+    Key { name: "binary_name", read: |e, at| at.text().map(|text| e.offer.binary_name = Some(text)) },
+    Key { name: "supported_formats", read: |e, at| at.list().map(|list| e.offer.supported_formats = list) },
+    Key { name: "max_context_length", read: |e, at| at.number().map(|n| e.offer.max_context_length = Some(n)) },
+    Key { name: "supports_streaming", read: |e, at| at.flag().map(|flag| e.offer.supports_streaming = Some(flag)) },
+    Key { name: "supports_batching", read: |e, at| at.flag().map(|flag| e.offer.supports_batching = Some(flag)) },
+];
+
+const SIZE: &str = "a size like \"2 GB\" or \"512 MB\"";
+const NEEDS: &[Key<Needs>] = &[
+    Key { name: "disk", read: |needs, at| at.parsed(bytes_of, SIZE).map(|size| needs.disk = size) },
+    Key { name: "memory", read: |needs, at| at.parsed(bytes_of, SIZE).map(|size| needs.memory = size) },
+    Key { name: "tools", read: |needs, at| at.list().map(|list| needs.tools = list) },
+];
 
 /// Reads an entry; `file` is what errors call it, `id` is asked for when the entry does not say its own.
 ///
@@ -42,164 +76,34 @@ pub fn parse_entry(
     file: &str,
     text: &str,
     id: impl FnOnce() -> Result<WorkerId, CatalogError>,
-) -> Result<WorkerMeta, CatalogError> {
-    let reader = Reader { file, text };
-    let document = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        reader.wrong(at, error.message().lines().collect::<Vec<_>>().join(" "))
-    })?;
-    let table = Section { reader: &reader, table: document.get_ref() };
-    table.only(&KEYS, "")?;
-
-    let id = match table.at("id") {
-        Some(value) => {
-            let said = reader.string(value)?;
-            WorkerId::new(&said).map_err(|error| reader.wrong(value.span().start, error.to_string()))?
-        }
-        None => id()?,
-    };
-    let accelerator = match table.at("accelerator") {
-        Some(value) => {
-            let name = reader.string(value)?;
-            let known = ACCELERATORS.map(Accelerator::as_str);
-            let place = reader.one_of(&name, &known, value.span().start)?;
-            ACCELERATORS[place]
-        }
-        None => Accelerator::Cpu,
-    };
-    let family = match table.at("family") {
-        Some(value) => {
-            let said = reader.string(value)?;
-            let family = WorkerId::new(&said).map_err(|error| reader.wrong(value.span().start, error.to_string()))?;
-            family.as_str().to_owned()
-        }
-        None => {
-            let suffix = format!("-{accelerator}");
-            id.as_str().strip_suffix(&suffix).filter(|rest| !rest.is_empty()).unwrap_or(id.as_str()).to_owned()
-        }
-    };
-    let needs = match table.at("needs") {
-        Some(value) => {
-            let Some(inner) = value.get_ref().as_table() else {
-                return Err(reader.wrong(value.span().start, "\"needs\" is not a table".to_owned()));
-            };
-            let needs = Section { reader: &reader, table: inner };
-            needs.only(&NEEDS, "needs.")?;
-            Needs {
-                disk: needs.parsed("disk", bytes_of, "a size like \"2 GB\"")?.unwrap_or(0),
-                memory: needs.parsed("memory", bytes_of, "a size like \"512 MB\"")?.unwrap_or(0),
-                tools: needs.list("tools")?.unwrap_or_default(),
-            }
-        }
-        None => Needs::default(),
-    };
-    Ok(WorkerMeta {
-        family,
-        name: table.text("name")?.unwrap_or_else(|| id.as_str().to_owned()),
-        description: table.text("description")?.unwrap_or_default(),
-        accelerator,
-        platforms: table.subset("platforms", &PLATFORMS)?,
-        architectures: table.subset("architectures", &ARCHITECTURES)?,
-        license: table.text("license")?.unwrap_or_default(),
-        needs,
-        limit: table.parsed("limit", duration_of, "a time like \"90s\", \"20m\" or \"1h\"")?,
-        verify: table.list("verify")?.unwrap_or_else(|| vec!["--version".to_owned()]),
-        features: table.list("features")?.unwrap_or_default(),
-        id,
-    })
+) -> Result<Entry, CatalogError> {
+    let text = Text { file, text };
+    let document = text.parse()?;
+    let table = document.get_ref();
+    let id = text.at(table, "id").map_or_else(id, |at| at.id())?;
+    let mut worker = WorkerMeta::new(id);
+    worker.family = family_of(&worker.id, worker.accelerator);
+    over(&text, Entry { worker, offer: Offer::default() })
 }
 
-struct Reader<'a> {
-    file: &'a str,
-    text: &'a str,
+/// What an entry's text says over what is known of its worker already; the id stays.
+///
+/// # Errors
+/// As [`parse_entry`].
+pub(super) fn amend(file: &str, text: &str, entry: Entry) -> Result<Entry, CatalogError> {
+    over(&Text { file, text }, entry)
 }
 
-impl Reader<'_> {
-    fn wrong(&self, at: usize, text: String) -> CatalogError {
-        let before = self.text.as_bytes().iter().take(at);
-        let line = 1 + before.filter(|byte| **byte == b'\n').count();
-        CatalogError::Entry { file: self.file.to_owned(), line, text }
-    }
-
-    fn string(&self, value: &Spanned<DeValue<'_>>) -> Result<String, CatalogError> {
-        let wrong = |why: &str| self.wrong(value.span().start, why.to_owned());
-        match value.get_ref().as_str() {
-            None => Err(wrong("expected a string")),
-            Some(text) if text.len() > TEXT_BYTES => Err(wrong("the text is too long")),
-            Some(text) if text.chars().any(char::is_control) => Err(wrong("control characters are not allowed")),
-            Some(text) => Ok(text.to_owned()),
-        }
-    }
-
-    fn one_of(&self, name: &str, known: &[&str], at: usize) -> Result<usize, CatalogError> {
-        known.iter().position(|candidate| *candidate == name).ok_or_else(|| {
-            self.wrong(at, format!("{name:?} is none of {}{}", known.join(", "), meant(name, known.iter().copied())))
-        })
-    }
+fn over(text: &Text<'_>, mut entry: Entry) -> Result<Entry, CatalogError> {
+    let document = text.parse()?;
+    text.fill(document.get_ref(), KEYS, "", &mut entry)?;
+    Ok(entry)
 }
 
-struct Section<'r, 'a, 't> {
-    reader: &'r Reader<'a>,
-    table: &'r DeTable<'t>,
-}
-
-impl<'r, 't> Section<'r, '_, 't> {
-    fn at(&self, key: &str) -> Option<&'r Spanned<DeValue<'t>>> {
-        self.table.get(key)
-    }
-
-    fn only(&self, known: &[&str], prefix: &str) -> Result<(), CatalogError> {
-        for key in self.table.keys() {
-            let name: &Cow<'_, str> = key.get_ref();
-            if !known.contains(&name.as_ref()) {
-                let hint = meant(name, known.iter().copied());
-                return Err(self
-                    .reader
-                    .wrong(key.span().start, format!("unknown key {:?}{hint}", format!("{prefix}{name}"))));
-            }
-        }
-        Ok(())
-    }
-
-    fn text(&self, key: &str) -> Result<Option<String>, CatalogError> {
-        self.at(key).map(|value| self.reader.string(value)).transpose()
-    }
-
-    fn parsed<T>(&self, key: &str, parse: fn(&str) -> Option<T>, wanted: &str) -> Result<Option<T>, CatalogError> {
-        let Some(value) = self.at(key) else { return Ok(None) };
-        let text = self.reader.string(value)?;
-        let parsed = parse(&text);
-        parsed
-            .map(Some)
-            .ok_or_else(|| self.reader.wrong(value.span().start, format!("{key} = {text:?} is not {wanted}")))
-    }
-
-    fn items(&self, key: &str) -> Result<Option<Vec<(usize, String)>>, CatalogError> {
-        let Some(value) = self.at(key) else { return Ok(None) };
-        let wrong = |why: &str| self.reader.wrong(value.span().start, format!("{key:?} {why}"));
-        let array = value.get_ref().as_array().ok_or_else(|| wrong("is not a list of strings"))?;
-        if array.len() > LIST_ITEMS {
-            return Err(wrong("has too many items"));
-        }
-        array.iter().map(|item| Ok((item.span().start, self.reader.string(item)?))).collect::<Result<_, _>>().map(Some)
-    }
-
-    fn list(&self, key: &str) -> Result<Option<Vec<String>>, CatalogError> {
-        Ok(self.items(key)?.map(|items| items.into_iter().map(|(_, item)| item).collect()))
-    }
-
-    /// A list of some of `known`; all of them when the key is not there.
-    fn subset(&self, key: &str, known: &[&str]) -> Result<Vec<String>, CatalogError> {
-        let Some(items) = self.items(key)? else { return Ok(known.iter().map(|k| (*k).to_owned()).collect()) };
-        for (at, item) in &items {
-            self.reader.one_of(item, known, *at)?;
-        }
-        Ok(items.into_iter().map(|(_, item)| item).collect())
-    }
-}
-
-fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(typed, known).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+/// The id without its accelerator.
+pub(super) fn family_of(id: &WorkerId, accelerator: Accelerator) -> String {
+    let suffix = format!("-{accelerator}");
+    id.as_str().strip_suffix(&suffix).filter(|rest| !rest.is_empty()).unwrap_or(id.as_str()).to_owned()
 }
 
 /// Splits "1.5 GB" into its number and its unit.
@@ -246,7 +150,7 @@ mod tests {
 
     fn read(text: &str) -> Result<WorkerMeta, String> {
         let id = WorkerId::new("my-worker-cuda").unwrap();
-        parse_entry("x/worker.toml", text, || Ok(id)).map_err(|error| error.to_string())
+        parse_entry("x/worker.toml", text, || Ok(id)).map(|entry| entry.worker).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -272,6 +176,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_told_is_typed_too() {
+        let text = "implementation = 'cpp'\nsupported_formats = ['gguf']\nmax_context_length = 0x10\nsupports_batching = false";
+        let offer = parse_entry("w", text, || Ok(WorkerId::new("w").unwrap())).unwrap().offer;
+        assert_eq!((offer.implementation.as_deref(), offer.max_context_length), (Some("cpp"), Some(16)));
+        assert_eq!((offer.supports_batching, offer.supports_streaming), (Some(false), None));
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_line() {
         for (text, said) in [
             (
@@ -292,6 +204,9 @@ mod tests {
             ("verify = '--version'", ":1: \"verify\" is not a list"),
             ("name = 'x'\nname = 'y'", ":2: "),
             ("name = 'x'\nname", ":2: "),
+            ("max_context_length = -1", "\"max_context_length\" is not a whole number"),
+            ("max_context_length = 99999999999999999999", "is not a whole number"),
+            ("supports_streaming = 'yes'", "is neither true nor false"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(said), "{text:?}: {error}");

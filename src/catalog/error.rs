@@ -21,6 +21,12 @@ pub enum CatalogError {
     NoRecipe(PathBuf),
     #[error("there is no worker {id:?} in the catalog; {hint}")]
     Unknown { id: String, hint: String },
+    /// What an HTTP catalog said, or did not say.
+    #[error("{url}: {why}")]
+    Remote { url: String, why: String },
+    /// A recipe of an HTTP catalog that is not here, and why.
+    #[error("{0}")]
+    Unfetched(String),
     #[error(transparent)]
     Name(#[from] InvalidName),
 }

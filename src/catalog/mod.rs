@@ -1,4 +1,4 @@
-//! Where recipes come from: built in, a folder of recipes, or one recipe's own folder.
+//! Where recipes come from: built in, a folder of recipes, one recipe's own folder, or an HTTP catalog ([`http`]).
 //!
 //! # Theory of operation
 //! A recipe is a folder with a `PKGBUILD`, and mostly a `worker.toml` (what rbee wants to know of a worker) and a
@@ -9,13 +9,18 @@
 //! Which variant of a family a host gets ([`choose`]) is a pure function of entries and facts.
 
 mod choose;
+mod depends;
 mod entry;
 mod error;
 mod folder;
+pub mod http;
+mod offer;
+mod reader;
 mod shelf;
 mod srcinfo;
 
 pub use choose::{Pick, fits};
-pub use entry::parse_entry;
+pub use entry::{Entry, parse_entry};
 pub use error::CatalogError;
+pub use offer::{BuildSettings, Offer, SourceTree};
 pub use shelf::{Catalog, CatalogSource, Listed};

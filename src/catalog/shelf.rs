@@ -1,7 +1,7 @@
 //! The workers that can be had, and their recipes when they are wanted.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map},
     fs,
     path::{Path, PathBuf},
 };
@@ -11,9 +11,12 @@ use include_dir::{Dir, include_dir};
 use super::{
     CatalogError,
     choose::{self, Pick},
-    entry::parse_entry,
+    depends::depends,
+    entry::{Entry, parse_entry},
     error::nearest,
     folder::{read_folder, read_text},
+    http::{Index, Remote, Web},
+    offer::Offer,
     srcinfo::{SrcInfo, parse_srcinfo},
 };
 use crate::vocab::{Facts, RecipeMeta, WorkerId, WorkerMeta, recipe::RecipeFile};
@@ -25,18 +28,21 @@ const TEXT_BYTES: u64 = 1 << 20;
 const WORKERS: usize = 2000;
 
 /// One place to look for workers; an earlier one wins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum CatalogSource {
     /// What came with the program.
     BuiltIn,
     /// A folder whose subfolders are recipes.
     Folder(PathBuf),
+    /// The list of an HTTP catalog.
+    Http(Box<Index>),
 }
 
 /// A worker as the catalog lists it, without its recipe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listed {
     pub worker: WorkerMeta,
+    pub offer: Offer,
     /// From `.SRCINFO`.
     pub version: Option<String>,
     /// "built in", or the folder it came from.
@@ -47,6 +53,9 @@ pub struct Listed {
 #[derive(Debug, Default)]
 pub struct Catalog {
     slots: BTreeMap<WorkerId, Slot>,
+    /// Of a worker that an earlier source has.
+    shadowed: Vec<Listed>,
+    problems: Vec<CatalogError>,
 }
 
 #[derive(Debug)]
@@ -59,6 +68,7 @@ struct Slot {
 enum Place {
     BuiltIn(&'static Dir<'static>),
     Folder(PathBuf),
+    Http(Box<Remote>),
 }
 
 impl Catalog {
@@ -80,13 +90,47 @@ impl Catalog {
                         catalog.add(on_disk(&folder, true)?);
                     }
                 }
+                CatalogSource::Http(index) => {
+                    catalog.problems.extend(index.problems());
+                    index.workers().for_each(|remote| catalog.add(Slot::from(remote)));
+                }
             }
         }
         Ok(catalog)
     }
 
     fn add(&mut self, slot: Slot) {
-        self.slots.entry(slot.listed.worker.id.clone()).or_insert(slot);
+        match self.slots.entry(slot.listed.worker.id.clone()) {
+            btree_map::Entry::Vacant(place) => drop(place.insert(slot)),
+            btree_map::Entry::Occupied(_) => self.shadowed.push(slot.listed),
+        }
+    }
+
+    /// The same worker in later sources.
+    pub fn shadowed(&self, id: &WorkerId) -> impl Iterator<Item = &Listed> {
+        self.shadowed.iter().filter(move |listed| listed.worker.id == *id)
+    }
+
+    /// Entries that were left out, and why.
+    pub fn problems(&self) -> &[CatalogError] {
+        &self.problems
+    }
+
+    /// Fetches the recipes that lie in HTTP catalogs, of the workers and families that are named; yields what a person
+    /// should know of it. What could not be fetched is said by [`Catalog::get`].
+    pub async fn fetch(&mut self, web: &Web, names: &[&str]) -> Vec<String> {
+        let mut notices = Vec::new();
+        for slot in self.slots.values_mut() {
+            let worker = &slot.listed.worker;
+            let wanted = names.iter().any(|name| *name == worker.id.as_str() || *name == worker.family);
+            let Place::Http(remote) = &mut slot.place else { continue };
+            if wanted && remote.recipe.is_none() {
+                remote.fetch(web).await;
+                notices.append(&mut remote.notices);
+                slot.listed = listed(remote);
+            }
+        }
+        notices
     }
 
     /// All workers, by id.
@@ -135,6 +179,17 @@ impl Catalog {
     }
 
     fn unknown(&self, id: &str) -> CatalogError {
+        // An entry that was left out is there all the same.
+        let quoted = format!("worker {id:?}: ");
+        let left_out = self.problems.iter().map(ToString::to_string).find(|problem| problem.contains(&quoted));
+        if let Some(why) = left_out {
+            return CatalogError::Unknown { id: id.to_owned(), hint: format!("it was left out: {why}") };
+        }
+        let variants: Vec<_> = self.family(id).map(|worker| worker.id.as_str()).collect();
+        if !variants.is_empty() {
+            let hint = format!("it is a family, of {}", variants.join(", "));
+            return CatalogError::Unknown { id: id.to_owned(), hint };
+        }
         let families = self.list().map(|listed| listed.worker.family.as_str());
         let known = self.slots.keys().map(WorkerId::as_str).chain(families);
         let hint = match nearest(id, known) {
@@ -155,10 +210,27 @@ impl Slot {
         let files = match &self.place {
             Place::BuiltIn(folder) => built_in_files(folder),
             Place::Folder(path) => read_folder(path)?,
+            Place::Http(remote) => match &remote.recipe {
+                Some(Ok(files)) => files.clone(),
+                Some(Err(why)) => return Err(CatalogError::Unfetched(why.clone())),
+                None => return Err(CatalogError::Unfetched(format!("{} was not asked for", remote.origin()))),
+            },
         };
-        let Listed { worker, version, origin } = self.listed.clone();
+        let Listed { mut worker, version, origin, .. } = self.listed.clone();
+        worker.needs.packages = depends(&files, &worker.id);
         Ok(RecipeMeta { worker, version, origin, files })
     }
+}
+
+impl From<Remote> for Slot {
+    fn from(remote: Remote) -> Self {
+        Self { listed: listed(&remote), place: Place::Http(Box::new(remote)) }
+    }
+}
+
+fn listed(remote: &Remote) -> Listed {
+    let Entry { worker, offer } = remote.found.entry.clone();
+    Listed { worker, offer, version: remote.found.version.clone(), origin: remote.origin() }
 }
 
 fn built_in(folder: &'static Dir<'static>) -> Result<Slot, CatalogError> {
@@ -167,7 +239,9 @@ fn built_in(folder: &'static Dir<'static>) -> Result<Slot, CatalogError> {
     let id = || Ok(WorkerId::new(&name)?);
     let entry = parse_entry(&format!("{name}/worker.toml"), text("worker.toml").unwrap_or(""), id)?;
     let info = text(".SRCINFO").map(parse_srcinfo).unwrap_or_default();
-    let listed = Listed { worker: entry, version: info.version, origin: "built in".to_owned() };
+    let Entry { worker, offer } = entry;
+    let offer = info.over(offer);
+    let listed = Listed { worker, offer, version: info.version, origin: "built in".to_owned() };
     Ok(Slot { listed, place: Place::BuiltIn(folder) })
 }
 
@@ -222,12 +296,13 @@ fn on_disk(folder: &Path, in_catalog: bool) -> Result<Slot, CatalogError> {
     let entry = read_text(&folder, "worker.toml", TEXT_BYTES)?;
     let file = folder.join("worker.toml");
     let id = || default_id(&folder, &info, in_catalog);
-    let worker = parse_entry(&file.display().to_string(), entry.as_deref().unwrap_or(""), id)?;
+    let Entry { worker, offer } = parse_entry(&file.display().to_string(), entry.as_deref().unwrap_or(""), id)?;
     if in_catalog && folder.file_name() != Some(worker.id.as_str().as_ref()) {
         let why = format!("its id {:?} is not the folder's name", worker.id.as_str());
         return Err(CatalogError::Refused { path: file, why });
     }
-    let listed = Listed { worker, version: info.version, origin: folder.display().to_string() };
+    let offer = info.over(offer);
+    let listed = Listed { worker, offer, version: info.version, origin: folder.display().to_string() };
     Ok(Slot { listed, place: Place::Folder(folder) })
 }
 

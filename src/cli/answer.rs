@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::{
     args::{Global, OutputForm},
-    print,
+    print, print_json,
     table::table,
     tell,
 };
 use crate::{
     engine::{
-        Conclusion, Finding, InstalledState,
+        Conclusion, Finding, InstalledState, WorkerStatus,
         group::{Place, Source},
         plan::{Action, WorkerPlan},
         share::Share,
@@ -27,7 +27,7 @@ use crate::{
 /// Shows what the hosts said, and which did not; `shown` leaves out a table that was part of a question.
 pub fn show(global: &Global, verb: &str, conclusion: &Conclusion, shown: bool) {
     if global.output == OutputForm::Json {
-        print(&format!("{:#}\n", document(verb, conclusion)));
+        print_json(&document(verb, conclusion));
         return;
     }
     if verb == "trust" {
@@ -113,8 +113,8 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
                 format!("{:.1} ms", round_trip.as_secs_f64() * 1e3),
             ]],
             Finding::Check { facts, verdicts } => vec![check_row(&name, facts, verdicts, host)],
-            // It has a table of its own.
-            Finding::Trust(_) => Vec::new(),
+            // They have tables of their own.
+            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) => Vec::new(),
             Finding::Status(workers) if workers.is_empty() => {
                 vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
             }
@@ -198,6 +198,16 @@ fn details(verb: &str, conclusion: &Conclusion, host: &HostSummary) {
             return;
         }
     }
+    complain(host);
+}
+
+/// The errors of all hosts.
+pub fn complaints(conclusion: &Conclusion) {
+    conclusion.summary.hosts.iter().for_each(complain);
+}
+
+fn complain(host: &HostSummary) {
+    let name = &host.host;
     if let Some(error) = &host.report.error {
         tell(&format!("{name}: {}: {}\n", host.report.outcome, printable(error)));
         for line in host.report.hint.iter().flat_map(|hint| hint.lines()) {
@@ -206,7 +216,8 @@ fn details(verb: &str, conclusion: &Conclusion, host: &HostSummary) {
     }
 }
 
-fn document(verb: &str, conclusion: &Conclusion) -> Value {
+/// What every answer has: how each host ended, and what it said.
+pub fn document(verb: &str, conclusion: &Conclusion) -> Value {
     let hosts: Vec<Value> = conclusion
         .summary
         .hosts
@@ -240,25 +251,21 @@ fn one(finding: &Finding) -> (&'static str, Value) {
             ("check", json!({ "facts": facts_value(facts), "verdicts": verdicts_value(verdicts) }))
         }
         Finding::Trust(stations) => ("servers", stations.iter().map(station_value).collect()),
-        Finding::Status(workers) => (
+        Finding::Status(workers) => ("workers", workers.iter().map(installed_value).collect()),
+        Finding::Held(all) => (
             "workers",
-            workers
-                .iter()
-                .map(|w| {
-                    let m = &w.manifest;
-                    let found = match w.state {
-                        InstalledState::Modified(digest) => Some(digest.to_string()),
-                        _ => None,
-                    };
-                    json!({
-                        "worker": m.worker.as_str(), "version": m.version, "path": m.path, "state": w.state.as_str(),
-                        "digest": m.digest.to_string(), "found_digest": found, "key": m.key.to_string(), "size": m.size,
-                        "origin": m.origin, "run": m.run, "installed_at": m.installed_at,
-                        "previous": m.previous.map(|d| d.to_string()),
-                    })
+            all.iter()
+                .map(|held| {
+                    let mut value = installed_value(&held.status);
+                    value["kept"] = held.kept.as_ref().map_or(Value::Null, |kept| {
+                        json!({ "version": kept.version, "digest": kept.digest.to_string() })
+                    });
+                    value["running"] = json!(held.running);
+                    value
                 })
                 .collect(),
         ),
+        Finding::Facts(facts) => ("platform", facts.platform().into()),
         Finding::Plan(plans) => (
             "plan",
             plans
@@ -309,6 +316,20 @@ fn group_value(share: &Share) -> Value {
     json!({
         "source": source, "on": host, "hosts": share.hosts().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "class": way.class.to_string(), "key": way.key.to_string(), "why": share.words(),
+    })
+}
+
+fn installed_value(w: &WorkerStatus) -> Value {
+    let m = &w.manifest;
+    let found = match w.state {
+        InstalledState::Modified(digest) => Some(digest.to_string()),
+        _ => None,
+    };
+    json!({
+        "worker": m.worker.as_str(), "version": m.version, "path": m.path, "state": w.state.as_str(),
+        "digest": m.digest.to_string(), "found_digest": found, "key": m.key.to_string(), "size": m.size,
+        "origin": m.origin, "run": m.run, "installed_at": m.installed_at,
+        "previous": m.previous.map(|d| d.to_string()),
     })
 }
 

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use super::args_worker::WorkerCommand;
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -30,9 +31,10 @@ pub struct Global {
     /// Read this instead of ~/.ssh/config and the system's, as `ssh -F`
     #[arg(short = 'F', long, global = true, env = "RBEE_SSH_CONFIG", value_name = "PATH")]
     pub ssh_config: Option<PathBuf>,
-    /// Folder of recipes to look in before the built-in ones (repeatable)
-    #[arg(long, global = true, env = "RBEE_CATALOG", value_name = "DIR", value_delimiter = ':')]
-    pub catalog: Vec<PathBuf>,
+    /// Folder of recipes, or address of a catalog, to look in before the built-in one (repeatable; the first that has a
+    /// worker wins; several with `:` between)
+    #[arg(long, global = true, env = "RBEE_CATALOG", value_name = "DIR|URL")]
+    pub catalog: Vec<String>,
     /// Form of the output; `auto` is tty on a terminal, else plain
     #[arg(long, global = true, env = "RBEE_OUTPUT", value_enum, default_value = "auto")]
     pub output: OutputForm,
@@ -75,9 +77,9 @@ pub enum When {
 pub enum Command {
     /// Work on the selected hosts
     Fleet(Box<Fleet>),
-    /// Workers: what can be installed
+    /// Workers on this machine: what can be installed, and what is
     #[command(subcommand)]
-    Worker(WorkerCommand),
+    Worker(Box<WorkerCommand>),
     /// What was built, and is kept so that it is not built again
     #[command(subcommand)]
     Cache(super::cache::CacheCommand),
@@ -156,10 +158,10 @@ pub enum FleetCommand {
         #[command(flatten)]
         run: RunFlags,
     },
-    /// Remove a worker with its manifest and kept version
+    /// Remove a worker with its manifest and kept version; refused while it runs
     Remove {
         worker: String,
-        /// Remove the file even if it is no longer the one that was installed
+        /// Remove it even while it runs, and even if the file is no longer the one that was installed
         #[arg(long)]
         force: bool,
         #[command(flatten)]
@@ -167,6 +169,9 @@ pub enum FleetCommand {
         #[command(flatten)]
         run: RunFlags,
     },
+    /// The verbs of `rbee worker`, on the selected hosts
+    #[command(subcommand)]
+    Worker(Box<WorkerCommand>),
     /// Run a command
     Exec {
         /// The command and its arguments; one single word is taken as a line for the shell
@@ -179,7 +184,7 @@ pub enum FleetCommand {
 
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub struct InstallFlags {
-    /// Id or family from the catalog, or a folder with a PKGBUILD (with a `/` in it, or starting with `.`)
+    /// Id or family from the catalog, also as ID@VERSION, or a folder with a PKGBUILD (with a `/` in it, or starting with `.`)
     pub worker: Option<String>,
     /// Where to build
     #[arg(long, value_enum, default_value = "auto", env = "RBEE_BUILD")]
@@ -198,6 +203,12 @@ pub struct InstallFlags {
     /// Build and install even what is there already
     #[arg(long)]
     pub reinstall: bool,
+    /// Where a build lacks tools or libraries, have the host's package manager install them, as root through sudo
+    ///
+    /// The line that is run is told before, and by `fleet check` and `fleet plan`. Nothing ends it in the middle: Ctrl+C waits
+    /// for it. Hosts are looked at again afterwards.
+    #[arg(long)]
+    pub install_deps: bool,
     /// Limit for fetch, build and package [default: the worker's own, else 10m; cuda 20m]
     #[arg(long, env = "RBEE_BUILD_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
     pub build_timeout: Option<Duration>,
@@ -277,12 +288,6 @@ impl From<BuildWhere> for BuildPlace {
             BuildWhere::Each => Self::Each,
         }
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub enum WorkerCommand {
-    /// List the workers of the catalog
-    Available,
 }
 
 #[derive(Debug, Subcommand)]

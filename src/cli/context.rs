@@ -10,17 +10,17 @@ use super::{
     args::{Global, InstallFlags, RunFlags},
 };
 use crate::{
-    catalog::{Catalog, CatalogSource},
     inventory::{self, Defaults, Intent, Inventory, Source},
     target::ssh::config::{SshConfig, Surroundings},
-    vocab::{Host, Limits, Settings, settings},
+    vocab::{Host, Limits, Settings, WorkerId, settings},
 };
 
 /// Files that were read, before any host is contacted.
 pub struct Context {
     pub settings: Settings,
     pub inventory: Inventory,
-    pub ssh: SshConfig,
+    /// None for this machine alone.
+    pub ssh: Option<SshConfig>,
 }
 
 /// `$XDG_CACHE_HOME/rbee`
@@ -36,12 +36,28 @@ impl Context {
         let around = Surroundings::new(&home).with_env(std::env::vars_os());
         let ssh = SshConfig::load_in(global.ssh_config.as_deref(), around)
             .map_err(|error| Complaint::usage(error.to_string()))?;
+        Ok(Self { settings: Self::settings(global, run, install, &inventory)?, inventory, ssh: Some(ssh) })
+    }
+
+    /// For this machine alone: neither inventory nor ssh_config are read.
+    pub fn here(global: &Global, run: &RunFlags, install: &InstallFlags) -> Result<Self, Complaint> {
+        let inventory = Inventory::default();
+        Ok(Self { settings: Self::settings(global, run, install, &inventory)?, inventory, ssh: None })
+    }
+
+    fn settings(
+        global: &Global,
+        run: &RunFlags,
+        install: &InstallFlags,
+        inventory: &Inventory,
+    ) -> Result<Settings, Complaint> {
+        let home = home()?;
         let limits = limits(global, run, install, inventory.defaults());
-        let settings = Settings {
+        Ok(Settings {
             user: user(),
             cache_dir: cache_dir()?,
             state_dir: xdg("XDG_STATE_HOME", &home, ".local/state"),
-            config_dir,
+            config_dir: xdg("XDG_CONFIG_HOME", &home, ".config"),
             ssh_config: global.ssh_config.clone(),
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(PathBuf::from),
             shell: std::env::var_os("SHELL").filter(|s| !s.is_empty()).map(PathBuf::from),
@@ -50,12 +66,11 @@ impl Context {
             forks: global.forks.map(|n| n as usize).or(inventory.defaults().forks).unwrap_or(settings::FORKS),
             color: color(global),
             home,
-        };
-        Ok(Self { settings, inventory, ssh })
+        })
     }
 
     pub fn select(&self, pattern: Option<&str>, intent: Intent) -> Result<Vec<Host>, Complaint> {
-        let known = |name: &str| self.ssh.is_concrete_host(name);
+        let known = |name: &str| self.ssh.as_ref().is_some_and(|ssh| ssh.is_concrete_host(name));
         self.inventory.select(pattern, intent, &known).map_err(|error| Complaint {
             text: error.to_string(),
             hint: error.hint().map(str::to_owned),
@@ -64,10 +79,8 @@ impl Context {
     }
 }
 
-pub fn catalog(global: &Global) -> Result<Catalog, Complaint> {
-    let folders = global.catalog.iter().map(|dir| CatalogSource::Folder(dir.clone()));
-    let sources: Vec<_> = folders.chain([CatalogSource::BuiltIn]).collect();
-    Catalog::open(&sources).map_err(|error| Complaint::usage(error.to_string()))
+pub fn worker_id(id: &str) -> Result<WorkerId, Complaint> {
+    WorkerId::new(id).map_err(|error| Complaint::usage(error.to_string()))
 }
 
 fn load_inventory(global: &Global, home: &Path, config_dir: &Path) -> Result<Inventory, Complaint> {

@@ -9,66 +9,44 @@ use serde_json::json;
 
 use super::{
     Complaint, answer,
-    args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags, SudoFlags},
-    context::{self, Context},
+    args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
+    asked::{Answer, Asked, install_request},
+    catalogs,
+    context::{Context, worker_id},
+    offers,
     output::{self, Kind},
-    password, print, programs, signals, sudo_password,
+    password, print, signals, sudo_password,
     table::table,
-    tell, trust,
+    tell, trust, worker,
 };
 use crate::{
     catalog::Catalog,
     engine::{
-        Conclusion, InstallRequest, Request, Run, SshFleet, SudoPassword, dispatch, local_build::LocalBuilds,
+        Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, local_build::LocalBuilds,
         request::Wanted,
     },
     inventory::Intent,
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
     target::ssh::{Connector, People},
-    transfer::Memo,
-    vocab::{ExitCode, Host, HostName, Route, RunId, WorkerId, text::sh_join},
+    vocab::{
+        ExitCode, Host, HostName, Route, RunId, WorkerId,
+        text::{human_duration, sh_join},
+    },
 };
-
-/// A verb, as it is asked of the engine.
-struct Asked {
-    request: Request,
-    kind: Kind,
-    intent: Intent,
-    run: RunFlags,
-    install: InstallFlags,
-    sudo: SudoFlags,
-    /// `plan --exit-code`.
-    changes_exit: bool,
-    /// `trust --accept-new`.
-    accept_new: bool,
-}
 
 pub async fn run(global: Global, pattern: Option<&str>, command: FleetCommand) -> Result<ExitCode, Complaint> {
     let asked = match command {
         FleetCommand::Hosts => return hosts(&global, pattern),
-        other => ask(&global, other).await?,
+        other => ask(other).await?,
     };
     let context = Context::load(&global, &asked.run, &asked.install)?;
     let hosts = context.select(pattern, asked.intent)?;
-    let catalog = context::catalog(&global)?;
-    check_workers(&asked.request, &catalog, &hosts)?;
-    carry_out(&global, context, hosts, catalog, asked).await
+    carry_out(&global, context, hosts, asked).await
 }
 
-async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint> {
-    let query = |request, run| Asked {
-        request,
-        kind: Kind::Query,
-        intent: Intent::Read,
-        run,
-        install: InstallFlags::default(),
-        sudo: SudoFlags::default(),
-        changes_exit: false,
-        accept_new: false,
-    };
-    let change = |request, run| Asked { kind: Kind::Run(Lines::Talk), intent: Intent::Change, ..query(request, run) };
-    let worker_id = |id: &str| WorkerId::new(id).map_err(|error| Complaint::usage(error.to_string()));
+async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
+    let (query, change) = (Asked::query, Asked::change);
     Ok(match command {
         FleetCommand::Hosts => unreachable!("answered without contacting anyone"),
         FleetCommand::Ping(run) => query(Request::Ping, run),
@@ -78,21 +56,15 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
         }
         FleetCommand::Status(run) => query(Request::Status, run),
         FleetCommand::Check { install, run } => {
-            let request = Request::Check(install_request(global, &install, false).await?);
+            let request = Request::Check(install_request(&install, false).await?);
             Asked { install, ..query(request, run) }
         }
         FleetCommand::Plan { install, exit_code, run } => {
-            let request = Request::Install(install_request(global, &install, true).await?);
+            let request = Request::Install(install_request(&install, true).await?);
             Asked { install, changes_exit: exit_code, ..query(request, run) }
         }
-        FleetCommand::Install { install, dry_run: true, sudo, run } => {
-            let request = Request::Install(install_request(global, &install, true).await?);
-            Asked { install, sudo, intent: Intent::Change, ..query(request, run) }
-        }
-        FleetCommand::Install { install, dry_run: false, sudo, run } => {
-            let request = Request::Install(install_request(global, &install, false).await?);
-            Asked { install, sudo, ..change(request, run) }
-        }
+        FleetCommand::Install { install, dry_run, sudo, run } => Asked::install(install, dry_run, sudo, run).await?,
+        FleetCommand::Worker(command) => worker::ask(*command).await?,
         FleetCommand::Rollback { worker, sudo, run } => {
             let request = Request::Rollback { worker: worker.as_deref().map(worker_id).transpose()? };
             Asked { sudo, ..change(request, run) }
@@ -111,37 +83,29 @@ async fn ask(global: &Global, command: FleetCommand) -> Result<Asked, Complaint>
     })
 }
 
-async fn install_request(global: &Global, flags: &InstallFlags, dry_run: bool) -> Result<InstallRequest, Complaint> {
-    let build_on = flags.once.build_on.as_deref().map(|name| builder(global, name)).transpose()?;
-    let binaries = programs::read(&flags.binary, flags.worker.as_deref(), &Memo::new(&context::cache_dir()?))?;
-    let is_path = |name: &str| name.contains('/') || name.starts_with('.');
-    let worker = match flags.worker.as_deref() {
-        Some(name) if binaries.is_empty() && is_path(name) => {
-            let recipe = context::catalog(global)?.resolve(name).map_err(|e| Complaint::usage(e.to_string()))?;
-            Some(Wanted::Recipe(Arc::new(recipe)))
-        }
-        Some(name) => Some(Wanted::Named(name.to_owned())),
-        None => None,
-    };
-    Ok(InstallRequest {
-        worker,
-        build: flags.build.into(),
-        build_on,
-        cpu_level: flags.once.cpu_level,
-        binaries,
-        system: flags.system,
-        fix_path: flags.fix_path,
-        reinstall: flags.reinstall,
-        dry_run,
-    })
+/// The workers and families whose recipes a request needs; none, where it has no use for a catalog.
+fn wanted<'a>(request: &'a Request, hosts: &'a [Host]) -> Option<Vec<&'a str>> {
+    let listed = || hosts.iter().flat_map(|host| &host.workers).map(WorkerId::as_str).collect();
+    match request {
+        Request::Install(install) | Request::Check(install) if install.binaries.is_empty() => match &install.worker {
+            Some(Wanted::Named(name) | Wanted::Versioned { name, .. }) => Some(vec![name]),
+            Some(Wanted::Recipe(_)) => None,
+            None => Some(listed()),
+        },
+        Request::Look { worker } => Some(worker.iter().map(WorkerId::as_str).collect()),
+        _ => None,
+    }
 }
 
 /// The one machine that may build, by whatever selects exactly one.
-fn builder(global: &Global, name: &str) -> Result<Host, Complaint> {
+fn builder(context: &Context, name: &str) -> Result<Host, Complaint> {
     if name == HostName::local().as_str() {
         return Ok(Host::local());
     }
-    let context = Context::load(global, &RunFlags::default(), &InstallFlags::default())?;
+    if context.ssh.is_none() {
+        return Err(Complaint::usage(format!("--build-on {name}: what is installed here is built here"))
+            .hint("rbee fleet install builds on other hosts"));
+    }
     let found = context.select(Some(name), Intent::Change);
     let mut found = found.map_err(|error| Complaint { exit: ExitCode::Usage, ..error })?;
     match (found.pop(), found.is_empty()) {
@@ -157,14 +121,21 @@ fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result
         return Ok(());
     }
     let known = |name: &str| {
-        if catalog.family(name).next().is_some() {
+        let variants: Vec<_> = catalog.family(name).filter(|worker| worker.id.as_str() != name).collect();
+        // Which variant a host gets is known when it was looked at; one that can be had is enough for now.
+        if variants.iter().any(|worker| catalog.get(&worker.id).is_ok()) {
             return Ok(());
         }
-        catalog.resolve(name).map(drop).map_err(|error| Complaint::usage(error.to_string()))
+        let error = match variants.first() {
+            Some(worker) => catalog.get(&worker.id).err(),
+            None => catalog.resolve(name).err(),
+        };
+        error.map_or(Ok(()), |error| Err(Complaint::usage(error.to_string())))
     };
     match &install.worker {
         Some(Wanted::Named(name)) => known(name),
-        Some(Wanted::Recipe(_)) => Ok(()),
+        // Which versions there are is known on the hosts.
+        Some(Wanted::Recipe(_) | Wanted::Versioned { .. }) => Ok(()),
         None if matches!(request, Request::Install(_)) && hosts.iter().all(|host| host.workers.is_empty()) => {
             Err(Complaint::usage("no worker was named, and the inventory lists none for the selected hosts").hint(
                 "name one (rbee worker available lists them), or write workers = [\"…\"] for a host in the inventory",
@@ -174,13 +145,30 @@ fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result
     }
 }
 
-async fn carry_out(
+/// Asks it of the hosts and shows what came back.
+pub async fn carry_out(
     global: &Global,
     context: Context,
     hosts: Vec<Host>,
-    catalog: Catalog,
-    asked: Asked,
+    mut asked: Asked,
 ) -> Result<ExitCode, Complaint> {
+    if let (Request::Install(request), Some(name)) = (&mut asked.request, &asked.install.once.build_on) {
+        request.build_on = Some(builder(&context, name)?);
+    }
+    let catalog = match wanted(&asked.request, &hosts) {
+        Some(names) => {
+            let opening = catalogs::open(global, &context.settings.cache_dir, &names);
+            match context.settings.limits.run {
+                None => opening.await?,
+                Some(limit) => tokio::time::timeout(limit, opening).await.map_err(|_| Complaint {
+                    exit: ExitCode::Deadline,
+                    ..Complaint::usage(format!("the catalogs did not come within {}", human_duration(limit)))
+                })??,
+            }
+        }
+        None => Catalog::default(),
+    };
+    check_workers(&asked.request, &catalog, &hosts)?;
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;
     let (emitter, receiver) = events(id.clone());
@@ -196,15 +184,21 @@ async fn carry_out(
         output::readers(global, &asked.run, asked.kind, settings.color, logs.as_deref(), settings.interactive);
     let password = password::of_login(&asked.run, prompt.as_ref()).await?;
     let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
-    let connector = Connector::with_people(&settings, ssh, people);
     let sudo = SudoPassword::new(sudo_password::given(&asked.sudo, prompt.as_ref()).await?, prompt.clone());
     let builder = match &asked.request {
         Request::Install(install) => install.build_on.as_ref(),
         _ => None,
     };
-    for host in hosts.iter().chain(builder).filter(|host| matches!(host.route, Route::Ssh(_))) {
-        connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
-    }
+    let fleet: Arc<dyn Fleet> = match ssh {
+        None => Arc::new(LocalFleet::new(&settings)),
+        Some(ssh) => {
+            let connector = Connector::with_people(&settings, ssh, people);
+            for host in hosts.iter().chain(builder).filter(|host| matches!(host.route, Route::Ssh(_))) {
+                connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
+            }
+            Arc::new(SshFleet::new(connector, &settings, &asked.request))
+        }
+    };
 
     let reporter = report::spawn(receiver, readers)
         .map_err(|error| Complaint::usage(format!("cannot start a thread: {error}")))?;
@@ -212,7 +206,7 @@ async fn carry_out(
 
     let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));
     let run = Run {
-        fleet: Arc::new(SshFleet::new(connector, &settings, &asked.request)),
+        fleet,
         catalog,
         request: match asked.request {
             Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
@@ -242,7 +236,11 @@ async fn carry_out(
         tell(&format!("rbee: {error}\n"));
     }
     if asked.kind == Kind::Query {
-        answer::show(global, run.request.verb(), &conclusion, shown);
+        match &asked.answer {
+            Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
+            Answer::Available { all } => offers::available(global, &run.catalog, &conclusion, *all),
+            Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
+        }
     }
     Ok(exit(&conclusion, asked.changes_exit))
 }

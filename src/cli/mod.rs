@@ -5,10 +5,14 @@
 mod answer;
 mod args;
 mod args_once;
+mod args_worker;
+mod asked;
 mod cache;
+mod catalogs;
 mod context;
 mod fleet;
 mod inventory;
+mod offers;
 mod output;
 mod password;
 mod programs;
@@ -91,8 +95,8 @@ fn run() -> Result<ExitCode, Complaint> {
         Command::Fleet(command) => {
             runtime()?.block_on(fleet::run(args.global, command.hosts.as_deref(), command.command))
         }
+        Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
         Command::Cache(command) => cache::run(&args.global, &command),
-        Command::Worker(command) => worker::run(&args.global, command),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {
@@ -116,6 +120,21 @@ fn run() -> Result<ExitCode, Complaint> {
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a document; what could move a cursor, and JSON lets stand, is escaped.
+fn print_json(document: &serde_json::Value) {
+    let mut text = String::new();
+    for c in format!("{document:#}\n").chars() {
+        match c {
+            '\n' => text.push(c),
+            c if crate::vocab::text::printable(c.encode_utf8(&mut [0; 4])).chars().ne([c]) => {
+                text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => text.push(c),
+        }
+    }
+    print(&text);
 }
 
 /// Writes talk.

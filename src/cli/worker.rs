@@ -1,47 +1,45 @@
-//! `rbee worker …`
-
-use serde_json::json;
+//! `rbee worker …` on this machine, and `rbee fleet worker …` on the selected hosts: the same verbs, another place.
 
 use super::{
     Complaint,
-    args::{Global, OutputForm, WorkerCommand},
-    context, print,
-    table::table,
+    args::{Global, InstallFlags, RunFlags},
+    args_worker::WorkerCommand,
+    asked::{Answer, Asked},
+    context::{Context, worker_id},
+    fleet,
 };
-use crate::vocab::ExitCode;
+use crate::{
+    engine::Request,
+    vocab::{ExitCode, Host},
+};
 
-pub fn run(global: &Global, command: WorkerCommand) -> Result<ExitCode, Complaint> {
-    let WorkerCommand::Available = command;
-    let catalog = context::catalog(global)?;
-    if global.output == OutputForm::Json {
-        let workers: Vec<_> = catalog
-            .list()
-            .map(|listed| {
-                let worker = &listed.worker;
-                json!({
-                    "id": worker.id.as_str(), "name": worker.name, "description": worker.description,
-                    "platforms": worker.platforms, "architectures": worker.architectures,
-                    "type": worker.accelerator.as_str(), "version": listed.version, "origin": listed.origin,
-                    "license": worker.license,
-                })
-            })
-            .collect();
-        print(&format!("{:#}\n", json!({ "v": 1, "workers": workers })));
-        return Ok(ExitCode::Ok);
+/// On this machine, which needs neither inventory nor ssh_config for it.
+pub async fn run(global: Global, command: WorkerCommand) -> Result<ExitCode, Complaint> {
+    if let WorkerCommand::Install { install: InstallFlags { worker: None, binary, .. }, .. } = &command
+        && binary.is_empty()
+    {
+        return Err(Complaint::usage("no worker was named").hint("`rbee worker available` lists them"));
     }
-    let rows: Vec<Vec<String>> = catalog
-        .list()
-        .map(|listed| {
-            let worker = &listed.worker;
-            vec![
-                worker.description.clone(),
-                worker.id.to_string(),
-                worker.name.clone(),
-                worker.platforms.join(" "),
-                worker.accelerator.to_string(),
-            ]
-        })
-        .collect();
-    print(&table(&["DESCRIPTION", "ID", "NAME", "PLATFORMS", "TYPE"], &rows));
-    Ok(ExitCode::Ok)
+    let asked = ask(command).await?;
+    let context = Context::here(&global, &asked.run, &asked.install)?;
+    fleet::carry_out(&global, context, vec![Host::local()], asked).await
+}
+
+pub async fn ask(command: WorkerCommand) -> Result<Asked, Complaint> {
+    Ok(match command {
+        WorkerCommand::Available { all, run } => look(None, Answer::Available { all }, run),
+        WorkerCommand::List(run) => Asked::query(Request::Status, run),
+        WorkerCommand::Get { worker, run } => {
+            let worker = worker_id(&worker)?;
+            look(Some(worker.clone()), Answer::Worker(worker), run)
+        }
+        WorkerCommand::Install { install, dry_run, sudo, run } => Asked::install(install, dry_run, sudo, run).await?,
+        WorkerCommand::Remove { worker, force, sudo, run } => {
+            Asked { sudo, ..Asked::change(Request::Remove { worker: worker_id(&worker)?, force }, run) }
+        }
+    })
+}
+
+fn look(worker: Option<crate::vocab::WorkerId>, answer: Answer, run: RunFlags) -> Asked {
+    Asked { answer, ..Asked::query(Request::Look { worker }, run) }
 }

@@ -13,7 +13,7 @@ use crate::{
         ssh::{Connector, Redial, Station, Survey},
         supervisor::{Supervised, Supervision},
     },
-    vocab::{Host, Route, Settings},
+    vocab::{Host, Limits, Route, Settings},
 };
 
 use super::Request;
@@ -37,6 +37,39 @@ pub trait Fleet: Send + Sync {
     fn trust(&self, stations: &[Station]) -> Vec<Result<(), String>>;
 }
 
+/// This machine and no other: no inventory, no ssh_config, no key.
+pub struct LocalFleet {
+    supervision: Supervision,
+}
+
+impl LocalFleet {
+    pub fn new(settings: &Settings) -> Self {
+        let Limits { grace, lease, .. } = settings.limits;
+        Self { supervision: Supervision { grace, lease: lease.min(roam::LONG), ..Supervision::default() } }
+    }
+}
+
+#[async_trait]
+impl Fleet for LocalFleet {
+    async fn connect(&self, _: &Scope, host: &Host) -> Result<Arc<dyn Target>, TargetError> {
+        Ok(here(&self.supervision, host))
+    }
+
+    async fn host_keys(&self, _: &Scope, _: &Host, _: bool) -> Result<Survey, TargetError> {
+        Ok(Survey::default())
+    }
+
+    fn trust(&self, _: &[Station]) -> Vec<Result<(), String>> {
+        Vec::new()
+    }
+}
+
+/// This machine, with the environment that the host is to have.
+fn here(supervision: &Supervision, host: &Host) -> Arc<dyn Target> {
+    let env = host.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    Arc::new(local(Supervision { env, ..supervision.clone() }))
+}
+
 /// Hosts over SSH, and this machine.
 pub struct SshFleet {
     connector: Arc<Connector>,
@@ -58,11 +91,11 @@ impl SshFleet {
 #[async_trait]
 impl Fleet for SshFleet {
     async fn connect(&self, scope: &Scope, host: &Host) -> Result<Arc<dyn Target>, TargetError> {
-        let env = host.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let supervision = Supervision { env, ..self.supervision.clone() };
         Ok(match &host.route {
-            Route::Local => Arc::new(local(supervision)),
+            Route::Local => here(&self.supervision, host),
             Route::Ssh(_) => {
+                let env = host.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+                let supervision = Supervision { env, ..self.supervision.clone() };
                 let connection = self.connector.connect(scope, host).await?;
                 if !self.roams {
                     return Ok(Arc::new(Supervised::new(connection, supervision)));

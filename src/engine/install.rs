@@ -164,8 +164,7 @@ async fn compare(
     let needs: Vec<Need> = plans.iter().filter_map(need).collect();
     let mut kept = Vec::new();
     for old in plans.iter().filter(|plan| plan.changes() && !request.reinstall).filter_map(|plan| plan.old.as_ref()) {
-        let (bin, data) = undo::folders_of(facts, old);
-        let layout = Layout::new(bin, data);
+        let layout = undo::plain_layout(facts, old);
         let limited = scope.within("kept versions", run.settings.limits.short);
         let found = install::kept(&limited, target, &layout, old).await?;
         kept.extend(found.and_then(|(path, manifest)| roster::offer(&host.name, &manifest, &path)));

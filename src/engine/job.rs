@@ -3,7 +3,13 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Failure, Finding, Request, Run, bench::Bench, dispatch::Ticket, install, phase::phase, query, sudo, trust, undo,
+    Failure, Finding, Request, Run,
+    bench::Bench,
+    dispatch::Ticket,
+    install, needs,
+    phase::phase,
+    query, sudo, trust, undo,
+    version::{self, Way},
 };
 use crate::{
     preflight,
@@ -152,9 +158,26 @@ async fn work(
             findings.push(status);
             Ok(Done::unchanged(words))
         }
+        Request::Look { worker } => {
+            let facts = facts(scope, run, target).await?;
+            let mut words = facts.platform();
+            if let Some(worker) = worker {
+                let facts = &facts;
+                let limit = Some(run.settings.limits.short * 4);
+                let held = phase(scope, Phase::Verify, limit, |scope| async move {
+                    query::held(&scope, target, facts, worker).await.map(Finding::Held)
+                });
+                let held = held.await?;
+                words = held.words();
+                findings.push(held);
+            }
+            findings.push(Finding::Facts(Box::new(facts)));
+            Ok(Done::unchanged(words))
+        }
         Request::Check(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
             let places = install::through_sudo(run, host, request, &facts);
             let rights = sudo::look(scope, run, host, target, &facts, places, inside, true).await;
             let (finding, failure) = query::check(run, host, request, facts);
@@ -169,11 +192,20 @@ async fn work(
         Request::Install(request) => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
-            let facts = Arc::new(facts);
-            let bench = Arc::new(Bench::live(host, facts.clone(), shared.clone()));
-            let done = install::install(scope, run, &bench, target, request, ticket, inside, findings).await;
-            bench.leave().await;
-            done
+            let facts = needs::look(scope, run, host, target, request, facts).await?;
+            match version::way(scope, run, target, &facts, request).await? {
+                Way::Install => {
+                    let provided = needs::provide(scope, run, host, target, request, facts, ticket, inside).await?;
+                    let (inside, before) = (provided.inside, provided.done.unwrap_or_default());
+                    let bench = Arc::new(Bench::live(host, Arc::new(provided.facts), shared.clone()));
+                    let done = install::install(scope, run, &bench, target, request, ticket, inside, findings).await;
+                    bench.leave().await;
+                    Ok(before.and(done?))
+                }
+                Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
+                Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),
+                Way::Back(worker, _) => undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await,
+            }
         }
         Request::Rollback { worker } => {
             let inside = run.sudo.inside();

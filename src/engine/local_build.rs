@@ -1,15 +1,18 @@
 //! This machine as one that builds: a target of its own, and its facts, for all hosts of a run.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::Failure;
+use super::{Failure, needs};
 use crate::{
     preflight,
     scope::Scope,
     target::{Closed, Target, local::local, supervisor::Supervision},
-    vocab::{Facts, HostName, Limits},
+    vocab::{Facts, HostName, Limits, Needs},
 };
 
 /// Builds on this machine, one at a time.
@@ -17,6 +20,8 @@ use crate::{
 pub struct LocalBuilds {
     state: Mutex<State>,
     turn: Mutex<()>,
+    /// What the recipes of this run need.
+    wanted: std::sync::Mutex<Vec<Needs>>,
     /// A folder of this run's own; its builds' folders are registered as scratch one by one.
     dir: PathBuf,
 }
@@ -63,18 +68,40 @@ impl LocalBuilds {
         Ok(scope.race(self.state.lock()).await?.target(limits))
     }
 
+    /// Notes what a recipe needs, to be looked for together with the rest.
+    pub fn want(&self, needs: &[Needs]) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        for needs in needs {
+            if !wanted.contains(needs) {
+                wanted.push(needs.clone());
+            }
+        }
+    }
+
     /// What this machine is; looked at once, when a host first asks for it.
     ///
     /// # Errors
     /// As the probe.
     pub async fn facts(&self, scope: &Scope, limits: &Limits) -> Result<Arc<Facts>, Failure> {
         let mut state = scope.race(self.state.lock()).await?;
-        if let Some(facts) = &state.facts {
-            return facts.clone();
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let open = |facts: &Facts| wanted.iter().any(|needs| !preflight::needs::questions(facts, needs).is_empty());
+        let known = state.facts.take();
+        if let Some(facts) = known.clone().filter(|facts| !facts.as_ref().is_ok_and(|facts| open(facts))) {
+            state.facts = known;
+            return facts;
         }
         let target = state.target(limits);
         let limited = scope.for_host(&HostName::local()).within("look at this machine", limits.short);
-        let facts = preflight::probe(&limited, &*target).await.map(Arc::new).map_err(Failure::from);
+        let facts = async {
+            let mut facts = match known {
+                Some(known) => Arc::unwrap_or_clone(known?),
+                None => preflight::probe(&limited, &*target).await?,
+            };
+            needs::ask(&limited, &*target, &mut facts, &wanted).await?;
+            Ok(Arc::new(facts))
+        };
+        let facts: Result<Arc<Facts>, Failure> = facts.await;
         // A cancel says nothing about the machine.
         if scope.check().is_ok() {
             state.facts = Some(facts.clone());

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Failure,
+    pace::{self, BuildProgress},
     phase::phase,
     watch::{Watch, watch},
 };
@@ -40,7 +41,8 @@ pub async fn build_in(
     work: &str,
 ) -> Result<Built, Failure> {
     let Making { recipe, facts, class, limit, limits, .. } = *making;
-    let environment = Environment::of(facts, &variables(making.env, class), &recipe.worker.features);
+    let mut environment = Environment::of(facts, &variables(making.env, class), &recipe.worker.features);
+    pace::ask_cargo(&mut environment);
     let started = Instant::now();
     let left = |started: Instant| Some(limit.saturating_sub(started.elapsed()));
     let watched = |what: &str| Watch {
@@ -62,7 +64,7 @@ pub async fn build_in(
             return Err(Failure::new(format!("cannot make {work}: {}", said.last_words())));
         }
         let staged = build::stage(&scope, target, recipe, &environment, work).await?;
-        under_watch(&scope.in_phase(Phase::Fetch), target, watched("fetch"), async |scope, out| {
+        under_watch(&scope.in_phase(Phase::Fetch), target, watched("fetch"), None, async |scope, out| {
             staged.fetch(scope, out).await
         })
         .await?;
@@ -72,13 +74,21 @@ pub async fn build_in(
     phase(scope, Phase::Build, left(started), |_| {
         let scope = scope.in_phase(Phase::Build);
         let staged = &staged;
-        async move { under_watch(&scope, target, watched("build"), async |s, out| staged.build(s, out).await).await }
+        async move {
+            let progress = Some(BuildProgress::begin(&scope, facts, &recipe.worker.id));
+            let begun = Instant::now();
+            under_watch(&scope, target, watched("build"), progress, async |s, out| staged.build(s, out).await).await?;
+            pace::remember(&scope, target, facts, work, &recipe.worker.id, begun.elapsed()).await;
+            Ok(())
+        }
     })
     .await?;
     phase(scope, Phase::Package, left(started), |_| {
         let scope = scope.in_phase(Phase::Package);
         let staged = &staged;
-        async move { under_watch(&scope, target, watched("packaging"), async |s, out| staged.package(s, out).await).await }
+        async move {
+            under_watch(&scope, target, watched("packaging"), None, async |s, out| staged.package(s, out).await).await
+        }
     })
     .await
 }
@@ -102,10 +112,14 @@ async fn under_watch<T>(
     scope: &Scope,
     target: &dyn Target,
     limit: Watch<'_>,
+    progress: Option<BuildProgress>,
     step: impl AsyncFnOnce(&Scope, &mut EventLines) -> Result<T, BuildError>,
 ) -> Result<T, Failure> {
     let (watched, alarm) = scope.with_alarm();
     let mut output = EventLines::new(&watched);
+    if let Some(progress) = progress {
+        output = output.observed_by(progress);
+    }
     let activity = output.activity();
     let done = CancellationToken::new();
     let stepping = async {

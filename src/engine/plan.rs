@@ -203,6 +203,11 @@ pub fn expected(catalog: &Catalog, host: &Host, request: &InstallRequest, facts:
     }
 }
 
+/// The recipes of the workers that a host would get.
+pub fn recipes(catalog: &Catalog, host: &Host, request: &InstallRequest, facts: &Facts) -> Vec<Arc<RecipeMeta>> {
+    wanted(catalog, host, request, facts).unwrap_or_default().into_iter().map(|(recipe, _)| recipe).collect()
+}
+
 /// The recipes that a host is to have, each with the reason.
 fn wanted(
     catalog: &Catalog,
@@ -220,7 +225,7 @@ fn wanted(
             fits(&recipe.worker, facts).map_err(|text| Refusal { text, hint: None })?;
             Ok(vec![(recipe.clone(), "named".into())])
         }
-        Some(Wanted::Named(name)) => Ok(vec![from_catalog(name, None)?]),
+        Some(Wanted::Named(name) | Wanted::Versioned { name, .. }) => Ok(vec![from_catalog(name, None)?]),
         // Nothing is listed for it, so it is as asked.
         None => host.workers.iter().map(|id| from_catalog(id.as_str(), Some("listed in the inventory"))).collect(),
     }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Failure, Run, plan, request::InstallRequest, trust};
+use super::{Failure, Run, plan, request::InstallRequest, trust, undo};
 use crate::{
     install,
     preflight::check::{Grade, Verdict},
     scope::Scope,
     target::{Captured, Command, Target, ssh::Station},
-    vocab::{Digest, Facts, Host, Manifest, text::human_duration},
+    vocab::{Digest, Facts, Host, Manifest, WorkerId, text::human_duration},
 };
 
 /// One thing that a host said.
@@ -24,6 +24,10 @@ pub enum Finding {
         verdicts: Vec<Verdict>,
     },
     Status(Vec<WorkerStatus>),
+    /// What the host is.
+    Facts(Box<Facts>),
+    /// What it has of the worker that was asked for.
+    Held(Vec<Held>),
     /// The keys of the host, after those of the bastions before it.
     Trust(Vec<Station>),
     /// What would be done, a plan a worker.
@@ -35,6 +39,16 @@ pub enum Finding {
 pub struct WorkerStatus {
     pub manifest: Manifest,
     pub state: InstalledState,
+}
+
+/// An installed worker with all that belongs to it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    pub status: WorkerStatus,
+    /// What a rollback leads to.
+    pub kept: Option<Manifest>,
+    /// Processes that run it.
+    pub running: Vec<u32>,
 }
 
 /// Whether a program is still what was installed.
@@ -74,15 +88,20 @@ impl Finding {
                     n => format!("{}: {n} warning{}", facts.platform(), if n == 1 { "" } else { "s" }),
                 }
             }
-            Self::Status(workers) if workers.is_empty() => "nothing is installed".into(),
-            Self::Status(workers) => workers
-                .iter()
-                .map(|w| format!("{} {} {}", w.manifest.worker, w.manifest.version, w.state.as_str()))
-                .collect::<Vec<_>>()
-                .join(", "),
+            Self::Status(workers) => installed(workers.iter()),
+            Self::Held(held) => installed(held.iter().map(|held| &held.status)),
+            Self::Facts(facts) => facts.platform(),
             Self::Trust(stations) => trust::words(stations),
             Self::Plan(plans) => plans.iter().map(plan::WorkerPlan::words).collect::<Vec<_>>().join("; "),
         }
+    }
+}
+
+fn installed<'a>(workers: impl Iterator<Item = &'a WorkerStatus>) -> String {
+    let all = workers.map(|w| format!("{} {} {}", w.manifest.worker, w.manifest.version, w.state.as_str()));
+    match all.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => "nothing is installed".into(),
+        all => all,
     }
 }
 
@@ -98,9 +117,30 @@ pub async fn ping(scope: &Scope, target: &dyn Target, started: Instant) -> Resul
 
 /// Compares what is installed with what was.
 pub async fn status(scope: &Scope, target: &dyn Target, facts: &Facts) -> Result<Finding, Failure> {
-    let paths: Vec<&str> = facts.installed.iter().map(|m| m.path.as_str()).collect();
+    Ok(Finding::Status(states(scope, target, facts.installed.iter()).await?))
+}
+
+/// What the host has of one worker.
+pub async fn held(scope: &Scope, target: &dyn Target, facts: &Facts, worker: &WorkerId) -> Result<Vec<Held>, Failure> {
+    let found = facts.installed.iter().filter(|manifest| manifest.worker == *worker);
+    let mut all = Vec::new();
+    for status in states(scope, target, found).await? {
+        let layout = undo::plain_layout(facts, &status.manifest);
+        let kept = install::kept(scope, target, &layout, &status.manifest).await?.map(|(_, manifest)| manifest);
+        let running = install::running(scope, target, &status.manifest).await?;
+        all.push(Held { status, kept, running });
+    }
+    Ok(all)
+}
+
+async fn states(
+    scope: &Scope,
+    target: &dyn Target,
+    manifests: impl Iterator<Item = &Manifest> + Clone,
+) -> Result<Vec<WorkerStatus>, Failure> {
+    let paths: Vec<&str> = manifests.clone().map(|m| m.path.as_str()).collect();
     let found = install::digests(scope, target, &paths).await?;
-    let workers = facts.installed.iter().zip(found).map(|(manifest, found)| WorkerStatus {
+    let states = manifests.zip(found).map(|(manifest, found)| WorkerStatus {
         manifest: manifest.clone(),
         state: match found {
             None => InstalledState::Missing,
@@ -108,7 +148,7 @@ pub async fn status(scope: &Scope, target: &dyn Target, facts: &Facts) -> Result
             Some(digest) => InstalledState::Modified(digest),
         },
     });
-    Ok(Finding::Status(workers.collect()))
+    Ok(states.collect())
 }
 
 /// Judges the host for the workers it would get, or in general when it would get none.

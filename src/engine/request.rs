@@ -27,6 +27,10 @@ pub enum Request {
     Install(InstallRequest),
     /// What is installed, and whether it is still what was installed.
     Status,
+    /// What the host is, and what it has of one worker.
+    Look {
+        worker: Option<WorkerId>,
+    },
     Rollback {
         worker: Option<WorkerId>,
     },
@@ -40,7 +44,7 @@ impl Request {
     /// Whether it may change a host; what only asks leaves no trace there.
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status => false,
+            Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
         }
@@ -56,6 +60,8 @@ impl Request {
             Self::Install(request) if request.dry_run => "plan",
             Self::Install(_) => "install",
             Self::Status => "status",
+            Self::Look { worker: None } => "available",
+            Self::Look { worker: Some(_) } => "get",
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
         }
@@ -79,6 +85,8 @@ pub struct InstallRequest {
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Have the host's package manager bring what a build there lacks.
+    pub install_deps: bool,
     /// Stop after the plan.
     pub dry_run: bool,
 }
@@ -88,6 +96,8 @@ pub struct InstallRequest {
 pub enum Wanted {
     /// An id or a family of the catalog.
     Named(String),
+    /// An id or a family, and the version that it is to have.
+    Versioned { name: String, version: String },
     /// A folder with a recipe.
     Recipe(Arc<RecipeMeta>),
 }

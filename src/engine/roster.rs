@@ -18,6 +18,7 @@ use super::{
     Failure, Run,
     bench::Bench,
     group::{Builder, Grouping, Need, Offer, Place, Rules, Stock, group},
+    needs,
     plan::Refusal,
     request::{BuildPlace, InstallRequest},
     share::Share,
@@ -264,11 +265,17 @@ impl Roster {
         let there = scope.for_host(&host.name);
         let target = run.fleet.connect(&there, host).await.map_err(|error| failed(error.into()))?;
         let limited = there.within("look at the machine that builds", run.settings.limits.short);
-        let facts = preflight::probe(&limited, &*target).await;
+        let wanted: Vec<_> = self.state().waiting.iter().map(|need| need.recipe.worker.needs.clone()).collect();
+        let look = async {
+            let mut facts = preflight::probe(&limited, &*target).await?;
+            needs::ask(&limited, &*target, &mut facts, &wanted).await?;
+            Ok::<_, Failure>(facts)
+        };
+        let facts = look.await;
         if let crate::target::Closed::Unconfirmed(what) = target.close().await {
             self.confirm(&host.name, Some(format!("cleanup unconfirmed: {what}")));
         }
-        let facts = facts.map_err(|error| failed(error.into()))?;
+        let facts = facts.map_err(failed)?;
         Ok(Some(Arc::new(Bench::away(host, Arc::new(facts)))))
     }
 

@@ -134,8 +134,8 @@ async fn with_password(
     match right {
         Some(Right::Terminal) => Err(no_right(facts, &rights)),
         Some(Right::Password) => {
-            let bin = rights.places.first().map_or("", Places::bin).to_owned();
-            match run.sudo.get(scope, &host.name, &bin, inside).await? {
+            let why = format!("{} is not writable", rights.places.first().map_or("", Places::bin));
+            match run.sudo.get(scope, &host.name, &why, inside).await? {
                 Some(password) => Ok(Rights { password: Some(password), ..rights }),
                 None => Err(no_right(facts, &rights)),
             }

@@ -82,7 +82,8 @@ impl SudoPassword {
         Inside(self)
     }
 
-    /// The password; `None` where there is none, or the person gave none.
+    /// The password, which is needed because `why`: "/usr/local/bin is not writable"; `None` where there is none, or the
+    /// person gave none.
     ///
     /// # Errors
     /// The scope ended first.
@@ -90,7 +91,7 @@ impl SudoPassword {
         &self,
         scope: &Scope,
         host: &HostName,
-        bin: &str,
+        why: &str,
         inside: Inside<'_>,
     ) -> Result<Option<Secret>, Stop> {
         let (None, Some(prompt)) = (&self.given, &self.prompt) else { return Ok(self.given.clone()) };
@@ -100,7 +101,7 @@ impl SudoPassword {
         if answer.is_none() {
             // Late ones get the answer that is there then.
             let _ = scope.race(tokio::time::timeout(GATHER, self.all_here())).await?;
-            let question = question(bin, &self.lobby().asking);
+            let question = question(why, &self.lobby().asking);
             let said = scope.race(prompt.secret(question)).await?;
             *answer = Some(said.ok().filter(|text| !text.is_empty()).map(Secret::new));
         }
@@ -160,11 +161,11 @@ impl SudoPassword {
 }
 
 /// One question for all hosts that need it.
-fn question(bin: &str, hosts: &[HostName]) -> String {
+fn question(why: &str, hosts: &[HostName]) -> String {
     let names: Vec<&str> = hosts.iter().take(NAMED).map(HostName::as_str).collect();
     let more = hosts.len().saturating_sub(names.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{bin} is not writable on {}{more}: install through sudo? password (empty: no): ", names.join(", "))
+    format!("{why} on {}{more}: install through sudo? password (empty: no): ", names.join(", "))
 }
 
 #[cfg(test)]
@@ -204,7 +205,8 @@ mod tests {
         let passed = password.inside();
         let (others, ()) = tokio::join!(
             async {
-                let [a, b, c, d, e] = hosts.map(|(name, inside)| password.get(&scope, name, "/usr/local/bin", inside));
+                let [a, b, c, d, e] =
+                    hosts.map(|(name, inside)| password.get(&scope, name, "/usr/local/bin is not writable", inside));
                 let (a, b, c, d, e) = tokio::join!(a, b, c, d, e);
                 [a, b, c, d, e]
             },
@@ -219,7 +221,7 @@ mod tests {
         let question =
             "/usr/local/bin is not writable on a, b, c and 2 more: install through sudo? password (empty: no): ";
         assert_eq!(*asked.lock().unwrap(), [question]);
-        let late = password.get(&scope, &host("late"), "/usr/local/bin", password.inside()).await;
+        let late = password.get(&scope, &host("late"), "/usr/local/bin is not writable", password.inside()).await;
         assert!(late.unwrap().is_some());
         assert_eq!(asked.lock().unwrap().len(), 1);
     }
@@ -234,11 +236,17 @@ mod tests {
         });
         let (password, scope) = (SudoPassword::new(None, Some(prompt)), scope());
         for name in ["a", "b"] {
-            assert!(password.get(&scope, &host(name), "/usr/local/bin", password.inside()).await.unwrap().is_none());
+            assert!(
+                password
+                    .get(&scope, &host(name), "/usr/local/bin is not writable", password.inside())
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
         }
         assert_eq!(count.load(Ordering::SeqCst), 1);
         let none = SudoPassword::new(None, None);
-        assert!(none.get(&scope, &host("a"), "/usr/local/bin", none.inside()).await.unwrap().is_none());
+        assert!(none.get(&scope, &host("a"), "/usr/local/bin is not writable", none.inside()).await.unwrap().is_none());
     }
 
     #[tokio::test]

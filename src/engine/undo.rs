@@ -72,6 +72,9 @@ pub async fn remove(
     if found.is_empty() {
         return Ok(Done::unchanged(format!("{worker} is not installed")));
     }
+    if !force {
+        refuse_running(scope, run, target, &found).await?;
+    }
     let root = hands(scope, run, host, target, facts, &found, inside).await?;
     lock(scope, run, target, facts).await?;
     let mut done = Done::default();
@@ -87,6 +90,25 @@ pub async fn remove(
         done = done.and(Done::changed(format!("removed {} {} from {}", worker, manifest.version, manifest.path)));
     }
     Ok(done)
+}
+
+/// A program that runs is not taken away under its users.
+async fn refuse_running(scope: &Scope, run: &Run, target: &dyn Target, found: &[&Manifest]) -> Result<(), Failure> {
+    let scope = scope.in_phase(Phase::Preflight).within("looking for its processes", run.settings.limits.short);
+    for manifest in found {
+        let running = install::running(&scope, target, manifest).await;
+        let running = running.map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
+        if !running.is_empty() {
+            let many = if running.len() == 1 { "process" } else { "processes" };
+            let pids: Vec<_> = running.iter().map(ToString::to_string).collect();
+            let text = format!("{} runs ({many} {})", manifest.path, pids.join(", "));
+            return Err(Failure::refused(
+                text,
+                Some("end it first, or say --force to remove it under its feet".into()),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Whoever may write where these programs are.
@@ -120,9 +142,15 @@ fn places_of(facts: &Facts, manifest: &Manifest) -> Places {
 }
 
 /// The folders that a manifest belongs to.
-pub(super) fn folders_of<'a>(facts: &'a Facts, manifest: &'a Manifest) -> (&'a str, &'a str) {
+fn folders_of<'a>(facts: &'a Facts, manifest: &'a Manifest) -> (&'a str, &'a str) {
     let bin = folder(manifest);
     (bin, if bin == facts.dirs.system_bin { &facts.dirs.system_data } else { &facts.dirs.data })
+}
+
+/// Where the version before is kept, for who only looks.
+pub(super) fn plain_layout(facts: &Facts, manifest: &Manifest) -> Layout {
+    let (bin, data) = folders_of(facts, manifest);
+    Layout::new(bin, data)
 }
 
 fn layout_of(scope: &Scope, facts: &Facts, manifest: &Manifest, hands: &Hands) -> Layout {

@@ -61,6 +61,8 @@ while ! ln -- "$m" "$l" 2>/dev/null; do
   o= p= t= c= u=
   {{ read -r o p t c u <"$l"; }} 2>/dev/null || continue
   born "${{p:-0}}"
+  # It is ours already.
+  if [ "$o" = "$r" ] && [ "$p" = "$PPID" ] && [ "$c" = "$b" ] && [ "$s" = "$t" ]; then break; fi
   if [ "$c" = "$b" ] && [ "$s" = "$t" ]; then echo "run $o by $u (process $p there)"; rm -f -- "$m"; exit 75; fi
   echo "run $o by $u"
   # Of two that take over, the second may have moved the first one's new lock: it puts it back and looks again.

@@ -8,11 +8,14 @@
 
 mod layout;
 mod lock;
+pub mod packages;
+mod running;
 mod scripts;
 pub mod sudo;
 
 pub use layout::Layout;
 pub use lock::{LockError, lock};
+pub use running::running;
 pub use sudo::{Hands, Places, Sudo};
 
 use crate::{
@@ -189,10 +192,7 @@ pub async fn rollback(
 ) -> Result<Manifest, InstallError> {
     let Some(previous) = current.previous else { return Err(InstallError::NoPrevious(current.worker.clone())) };
     let damaged = |what: String| InstallError::Damaged { worker: current.worker.clone(), what };
-    let mut said = Captured::default();
-    let script = scripts::read_kept(layout, &previous, &current.worker, &current.path);
-    target.run(scope, &Command::own("kept manifest", script), &mut said).await?;
-    let (kept, mut old) = match kept_version(&said.text(), current, previous) {
+    let (kept, mut old) = match read_kept(scope, target, layout, current, previous).await? {
         Some(found) => found.map_err(damaged)?,
         None => return Err(InstallError::NoPrevious(current.worker.clone())),
     };
@@ -213,10 +213,10 @@ pub async fn rollback(
     Ok(old)
 }
 
-/// The kept version of a program, as it was installed, and where it is now.
+/// The version that a rollback of `current` leads to, and where its program is; `None` where nothing whole is kept.
 ///
 /// # Errors
-/// The host could not be asked; a damaged one is none.
+/// The host could not be asked.
 pub async fn kept(
     scope: &Scope,
     target: &dyn Target,
@@ -224,10 +224,21 @@ pub async fn kept(
     current: &Manifest,
 ) -> Result<Option<(String, Manifest)>, InstallError> {
     let Some(previous) = current.previous else { return Ok(None) };
+    let found = read_kept(scope, target, layout, current, previous).await?;
+    Ok(found.and_then(Result::ok))
+}
+
+async fn read_kept(
+    scope: &Scope,
+    target: &dyn Target,
+    layout: &Layout,
+    current: &Manifest,
+    previous: Digest,
+) -> Result<Option<Result<(String, Manifest), String>>, InstallError> {
     let mut said = Captured::default();
     let script = scripts::read_kept(layout, &previous, &current.worker, &current.path);
     target.run(scope, &Command::own("kept manifest", script), &mut said).await?;
-    Ok(kept_version(&said.text(), current, previous).and_then(Result::ok))
+    Ok(kept_version(&said.text(), current, previous))
 }
 
 /// The kept program that `current` speaks of, with its manifest; what is wrong with it, if nothing else is there.

@@ -3,11 +3,11 @@
 use super::{
     binary::{Program, misfit},
     install_dir::{InstallDir, InstallScope, NoInstallDir, choose},
-    packages::install_line,
+    needs,
 };
 use crate::vocab::{
     Facts, WorkerMeta,
-    facts::{Disk, GpuKind, Libc, Os, Tool},
+    facts::{Disk, GpuKind, Libc, Os},
     recipe::Accelerator,
     text::{human_bytes, printable},
 };
@@ -82,11 +82,12 @@ pub fn check(facts: &Facts, request: &Request<'_>) -> Vec<Verdict> {
             verdicts.extend(memory(facts, worker.needs.memory));
             verdicts.extend(disk(facts, &facts.dirs.cache, worker.needs.disk));
         }
-        let needs = request.worker.map_or(&[][..], |worker| worker.needs.tools.as_slice());
-        verdicts.extend(tools(facts, needs.iter().map(String::as_str).chain(["bash"])));
+        let needs = request.worker.map(|worker| &worker.needs);
+        let tools = needs.map_or(&[][..], |needs| needs.tools.as_slice());
+        verdicts.extend(needs::verdicts(facts, tools.iter().map(String::as_str).chain(["bash"]), needs));
     }
     if request.role.receives() {
-        verdicts.extend(tools(facts, ["sha256"]));
+        verdicts.extend(needs::verdicts(facts, ["sha256"], None));
         let chosen = choose(facts, request.system);
         if let Ok(dir) = &chosen {
             // While one is being replaced there are three: the kept one, the present one and the new one.
@@ -211,61 +212,6 @@ fn disk(facts: &Facts, folder: &str, need: u64) -> Option<Verdict> {
         true => verdict(Grade::Ok, "disk", text),
         false => verdict(Grade::No, "disk", text).hint(format!("free some space on {filesystem}")),
     })
-}
-
-/// One verdict over all that are there, and one over all that are missing, with one line that installs those.
-fn tools<'a>(facts: &Facts, needs: impl IntoIterator<Item = &'a str>) -> Vec<Verdict> {
-    let (mut good, mut unsure, mut bad, mut missing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for need in needs {
-        let (name, least) = match need.split_once(">=") {
-            Some((name, least)) => (name.trim(), Some(least.trim())),
-            None => (need.trim(), None),
-        };
-        let shown = printable(name);
-        match (facts.tool(name), least) {
-            (None, _) => {
-                bad.push(format!("{shown} is missing"));
-                missing.push(name);
-            }
-            (Some(Tool { version: Some(version), .. }), Some(least)) if older(version, least) => {
-                bad.push(format!("{shown} {version} is older than {}", printable(least)));
-                missing.push(name);
-            }
-            (Some(Tool { version: None, .. }), Some(least)) => {
-                unsure.push(format!("{shown} does not tell its version, {} is needed", printable(least)));
-            }
-            (Some(Tool { version: Some(version), .. }), _) => good.push(format!("{shown} {version}")),
-            (Some(_), None) => good.push(shown.into_owned()),
-        }
-    }
-    let mut verdicts = Vec::new();
-    if !good.is_empty() {
-        verdicts.push(verdict(Grade::Ok, "tools", good.join(", ")));
-    }
-    if !unsure.is_empty() {
-        verdicts.push(verdict(Grade::Warn, "tools", unsure.join("; ")));
-    }
-    if !bad.is_empty() {
-        let hint = install_line(facts, &missing);
-        verdicts.push(Verdict { hint, ..verdict(Grade::No, "tools", bad.join("; ")) });
-    }
-    verdicts
-}
-
-/// Compares dotted numbers, missing parts as 0: "1.9" is older than "1.10", "12" is not older than "12.0".
-fn older(version: &str, least: &str) -> bool {
-    let parts = |text: &str| -> Vec<u64> {
-        let number = |part: &str| {
-            let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().unwrap_or(0)
-        };
-        let mut parts: Vec<u64> = text.split('.').map(number).collect();
-        while parts.last() == Some(&0) {
-            parts.pop();
-        }
-        parts
-    };
-    parts(version) < parts(least)
 }
 
 fn folder(facts: &Facts, chosen: Result<InstallDir, NoInstallDir>) -> Verdict {

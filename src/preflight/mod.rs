@@ -7,15 +7,19 @@
 //! [`binary`] what an artifact needs of a host, so that a misfit is refused before it is uploaded.
 
 pub mod binary;
+mod capability;
 pub mod check;
 mod elf;
 mod hardware;
 pub mod install_dir;
+mod names;
+pub mod needs;
 mod packages;
 pub mod parse;
 #[cfg(test)]
 mod tests;
 
+pub use packages::Provision;
 pub use parse::ProbeError;
 
 use crate::{
@@ -28,10 +32,23 @@ use crate::{
 pub const PROBE: &str = concat!(
     include_str!("probe/frame.sh"),
     include_str!("probe/host.sh"),
+    include_str!("probe/seek.sh"),
     include_str!("probe/tools.sh"),
     include_str!("probe/slow.sh"),
     include_str!("probe/files.sh"),
+    include_str!("probe/end.sh"),
 );
+
+/// What stands before the questions for what recipes name.
+pub(crate) const NEEDS_PROBE: &str = concat!(
+    include_str!("probe/frame.sh"),
+    include_str!("probe/host.sh"),
+    include_str!("probe/seek.sh"),
+    include_str!("probe/needs.sh"),
+);
+
+/// What stands behind them.
+pub(crate) const NEEDS_END: &str = include_str!("probe/end.sh");
 
 /// Why a host's facts are not known.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,81 +1,92 @@
-//! Which packages bring a missing tool, as one line for a person to run; nothing here installs anything.
+//! Which packages bring what is missing, as one line for a person to run; nothing here installs anything.
 
-use crate::vocab::{Facts, facts::Os};
+use super::capability;
+use crate::vocab::{Facts, facts::Os, text::sh_join};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packager {
-    Apt,
-    Dnf,
-    Pacman,
-    Zypper,
-    Apk,
-    Brew,
+/// A package manager by what its program is called, with its column of the packages.
+struct Manager {
+    program: &'static str,
+    column: usize,
+    arguments: &'static [&'static str],
 }
 
-/// By what its program is called.
-const PACKAGERS: [(&str, Packager, &str); 6] = [
-    ("apt-get", Packager::Apt, "apt-get install -y"),
-    ("dnf", Packager::Dnf, "dnf install -y"),
-    ("pacman", Packager::Pacman, "pacman -S --needed"),
-    ("zypper", Packager::Zypper, "zypper install -y"),
-    ("apk", Packager::Apk, "apk add"),
-    ("brew", Packager::Brew, "brew install"),
+const BREW: usize = 5;
+
+/// The first that is there is the system's own.
+const MANAGERS: [Manager; 7] = [
+    Manager { program: "apt-get", column: 0, arguments: &["install", "-y"] },
+    Manager { program: "dnf", column: 1, arguments: &["install", "-y"] },
+    Manager { program: "yum", column: 1, arguments: &["install", "-y"] },
+    Manager { program: "pacman", column: 2, arguments: &["-S", "--needed", "--noconfirm"] },
+    Manager { program: "zypper", column: 3, arguments: &["install", "-y"] },
+    Manager { program: "apk", column: 4, arguments: &["add"] },
+    Manager { program: "brew", column: BREW, arguments: &["install"] },
 ];
 
-/// Tool, then its package for each of [`PACKAGERS`] in that order; "" where there is none.
-const PACKAGES: &[(&str, [&str; 6])] = &[
-    ("bash", ["bash"; 6]),
-    ("c++", ["g++", "gcc-c++", "gcc", "gcc-c++", "g++", ""]),
-    ("cargo", ["cargo", "cargo", "rust", "cargo", "cargo", "rust"]),
-    ("cc", ["gcc libc6-dev", "gcc", "gcc", "gcc", "gcc musl-dev", ""]),
-    ("cmake", ["cmake"; 6]),
-    ("curl", ["curl"; 6]),
-    ("git", ["git"; 6]),
-    ("make", ["make"; 6]),
-    ("ninja", ["ninja-build", "ninja-build", "ninja", "ninja", "ninja-build", "ninja"]),
-    ("nvcc", ["nvidia-cuda-toolkit", "cuda-toolkit", "cuda", "cuda-toolkit", "", ""]),
-    ("openssl", ["openssl", "openssl", "openssl", "openssl", "openssl", "openssl@3"]),
-    ("perl", ["perl"; 6]),
-    ("pkg-config", ["pkg-config", "pkgconf-pkg-config", "pkgconf", "pkgconf-pkg-config", "pkgconf", "pkgconf"]),
-    ("python3", ["python3", "python3", "python", "python3", "python3", "python3"]),
-    ("rustc", ["rustc", "rust", "rust", "rust", "rust", "rust"]),
-    ("setsid", ["util-linux", "util-linux", "util-linux", "util-linux", "util-linux", "util-linux"]),
-    ("sha256", ["coreutils"; 6]),
-    ("tar", ["tar", "tar", "tar", "tar", "tar", "gnu-tar"]),
-    ("unzip", ["unzip"; 6]),
-    ("xz", ["xz-utils", "xz", "xz", "xz", "xz", "xz"]),
-    ("zstd", ["zstd"; 6]),
-];
+/// One run of a host's package manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provision {
+    /// "apt-get".
+    pub manager: &'static str,
+    /// Where that is on the host.
+    pub path: String,
+    /// With the packages.
+    pub arguments: Vec<String>,
+    /// Whether the user has to become root for it.
+    pub sudo: bool,
+}
 
-/// The one line that would install `tools` on this host, and what to say of those that no package brings.
-///
-/// `None` when nothing is known to help.
-pub(super) fn install_line(facts: &Facts, tools: &[&str]) -> Option<String> {
-    let mut lines = Vec::new();
-    let xcode = |tool: &str| facts.os == Os::MacOs && matches!(tool, "cc" | "c++" | "git" | "make");
-    if tools.iter().any(|tool| xcode(tool)) {
-        lines.push("xcode-select --install".to_owned());
+impl Provision {
+    /// The packages alone.
+    pub fn packages(&self) -> Vec<String> {
+        let words = self.arguments.iter().filter(|word| !word.starts_with('-'));
+        words.filter(|word| !matches!(word.as_str(), "install" | "add")).cloned().collect()
     }
-    let manager = PACKAGERS.iter().enumerate().find(|(_, (program, kind, _))| {
-        // A brew beside a system's own packager is a guest.
-        facts.tool(program).is_some() && (facts.os != Os::MacOs || *kind == Packager::Brew)
-    });
-    if let Some((column, (_, kind, command))) = manager {
-        let mut packages: Vec<&str> = Vec::new();
-        for tool in tools.iter().filter(|tool| !xcode(tool)) {
-            let names = PACKAGES.iter().find(|(name, _)| name == tool).map(|(_, names)| names[column]);
-            for name in names.unwrap_or_default().split_ascii_whitespace() {
-                if !packages.contains(&name) {
-                    packages.push(name);
-                }
+
+    /// The line that a person would type.
+    pub fn line(&self) -> String {
+        let sudo = if self.sudo { "sudo " } else { "" };
+        format!("{sudo}{} {}", self.manager, sh_join(&self.arguments))
+    }
+}
+
+/// Tools that come with Apple's own package, which only a dialog installs.
+fn from_xcode(facts: &Facts, name: &str) -> bool {
+    facts.os == Os::MacOs && matches!(name, "cc" | "c++" | "git" | "make" | "ld")
+}
+
+/// The run of the package manager that would bring these capabilities; `None` when no package is known to.
+pub(super) fn provision(facts: &Facts, missing: &[&str]) -> Option<Provision> {
+    let (manager, tool) = MANAGERS.iter().find_map(|manager| {
+        // A brew beside a system's own manager is a guest.
+        let own = facts.os != Os::MacOs || manager.column == BREW;
+        Some((manager, facts.tool(manager.program).filter(|_| own)?))
+    })?;
+    let mut packages: Vec<&str> = Vec::new();
+    for name in missing.iter().filter(|name| !from_xcode(facts, name)) {
+        let names = capability::of(name).map_or("", |capability| capability.packages[manager.column]);
+        for name in names.split_ascii_whitespace() {
+            if !packages.contains(&name) {
+                packages.push(name);
             }
         }
-        if !packages.is_empty() {
-            // brew refuses to be root.
-            let sudo = if facts.uid == Some(0) || *kind == Packager::Brew { "" } else { "sudo " };
-            lines.push(format!("{sudo}{command} {}", packages.join(" ")));
-        }
     }
+    if packages.is_empty() {
+        return None;
+    }
+    Some(Provision {
+        manager: manager.program,
+        path: tool.path.clone(),
+        arguments: manager.arguments.iter().chain(&packages).map(ToString::to_string).collect(),
+        // brew refuses to be root.
+        sudo: facts.uid != Some(0) && manager.column != BREW,
+    })
+}
+
+/// The one line that would bring these capabilities; `None` when nothing is known to help.
+pub(super) fn install_line(facts: &Facts, missing: &[&str]) -> Option<String> {
+    let xcode = missing.iter().any(|name| from_xcode(facts, name)).then(|| "xcode-select --install".to_owned());
+    let lines: Vec<String> = xcode.into_iter().chain(provision(facts, missing).map(|it| it.line())).collect();
     (!lines.is_empty()).then(|| lines.join(" && "))
 }
 
@@ -84,19 +95,25 @@ mod tests {
     use super::*;
     use crate::vocab::facts::Tool;
 
-    fn host(os: Os, packager: &str, uid: u32) -> Facts {
+    fn host(os: Os, manager: &str, uid: u32) -> Facts {
         let mut facts = Facts { os, uid: Some(uid), ..Facts::default() };
-        facts.tools.insert(packager.to_owned(), Tool::default());
+        facts.tools.insert(manager.to_owned(), Tool { path: format!("/usr/bin/{manager}"), ..Tool::default() });
         facts
     }
 
     #[test]
-    fn each_packager_gets_its_own_names() {
-        let line = |packager, uid| install_line(&host(Os::Linux, packager, uid), &["cmake", "c++", "cc", "ninja"]);
-        assert_eq!(line("apt-get", 1000).unwrap(), "sudo apt-get install -y cmake g++ gcc libc6-dev ninja-build");
-        assert_eq!(line("pacman", 0).unwrap(), "pacman -S --needed cmake gcc ninja");
-        assert_eq!(line("apk", 0).unwrap(), "apk add cmake g++ gcc musl-dev ninja-build");
+    fn each_manager_gets_its_own_names() {
+        let line =
+            |manager, uid| install_line(&host(Os::Linux, manager, uid), &["cmake", "c++", "cc", "ninja", "libssl"]);
+        assert_eq!(
+            line("apt-get", 1000).unwrap(),
+            "sudo apt-get install -y cmake g++ gcc libc6-dev ninja-build libssl-dev"
+        );
+        assert_eq!(line("yum", 1000).unwrap(), "sudo yum install -y cmake gcc-c++ gcc ninja-build openssl-devel");
+        assert_eq!(line("pacman", 0).unwrap(), "pacman -S --needed --noconfirm cmake gcc ninja openssl");
+        assert_eq!(line("apk", 0).unwrap(), "apk add cmake g++ gcc musl-dev ninja-build openssl-dev");
         assert_eq!(line("nix", 0), None);
+        assert_eq!(install_line(&host(Os::Linux, "apt-get", 0), &["frobnicate; reboot"]), None);
     }
 
     #[test]
@@ -104,5 +121,7 @@ mod tests {
         let mac = host(Os::MacOs, "brew", 501);
         assert_eq!(install_line(&mac, &["c++", "cmake"]).unwrap(), "xcode-select --install && brew install cmake");
         assert_eq!(install_line(&mac, &["nvcc"]), None);
+        let brew = provision(&mac, &["c++", "cmake"]).unwrap();
+        assert_eq!((brew.line().as_str(), brew.sudo), ("brew install cmake", false));
     }
 }

@@ -4,13 +4,16 @@
 //! what is used as a path must be absolute and free of control characters. Input is bounded by who captured it, and
 //! again here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::hardware;
 use crate::{
     vocab::{
-        Facts,
-        facts::{Arch, Gpu, GpuKind, Libc, Os, Program, Tool, Writable},
+        Facts, WorkerId,
+        facts::{Arch, Capability, Gpu, GpuKind, Libc, Os, Program, Tool, Writable},
         text::printable,
     },
     wire::manifest,
@@ -18,6 +21,8 @@ use crate::{
 
 /// More than the probe ever prints; what comes after is not read, so that the end is missing.
 const MAX_INPUT: usize = 2 << 20;
+/// Seconds that a build may have taken.
+const MAX_BUILD: u64 = 7 * 86_400;
 /// Of each kind of thing that a host can have many of.
 const MAX_ITEMS: usize = 256;
 
@@ -167,6 +172,23 @@ impl Reading {
                 } else if text == "GPU" && facts.gpus.len() < MAX_ITEMS {
                     let name = std::mem::take(&mut self.rocm_name);
                     facts.gpus.push(Gpu { kind: GpuKind::Rocm, name, vram: None, compute: None });
+                }
+            }
+            "built" if facts.build_times.len() < MAX_ITEMS => {
+                let (worker, secs) = (WorkerId::new(next()), next().parse().ok().filter(|secs| *secs <= MAX_BUILD));
+                if let (Ok(worker), Some(secs)) = (worker, secs) {
+                    facts.build_times.insert(worker, Duration::from_secs(secs));
+                }
+            }
+            "capability" if facts.capabilities.len() < MAX_ITEMS => {
+                let (name, there, version) = (next(), next(), next());
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-".contains(&byte);
+                if (1..=100).contains(&name.len()) && name.bytes().all(plain) {
+                    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._+~:-".contains(&byte);
+                    let fits = (1..=64).contains(&version.len()) && version.bytes().all(known);
+                    let version = fits.then(|| version.to_owned());
+                    let found = (there == "yes").then_some(Capability { version });
+                    facts.capabilities.insert(name.to_owned(), found);
                 }
             }
             "manifest" => {

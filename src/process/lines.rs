@@ -36,6 +36,11 @@ impl LineSplitter {
         self.has_text().then(|| self.take())
     }
 
+    /// The line that stands before a `\r`, as long as nothing was drawn over it.
+    pub fn drawn(&self) -> Option<Cow<'_, str>> {
+        (self.after_cr && !self.pending.is_empty()).then(|| String::from_utf8_lossy(&self.pending))
+    }
+
     fn has_text(&self) -> bool {
         !self.pending.is_empty() || self.cut > 0
     }
@@ -180,6 +185,15 @@ mod tests {
         assert_eq!(split([&b"\r1%\r2%\r3%\rx"[..]]), ["3%", "x"]);
         assert_eq!(split([&b"1%\r2%\rdone\n"[..]]), ["2%", "done"]);
         assert_eq!(split([&b"1%\r"[..], b"2%\r", b"3%"]), ["1%", "2%", "3%"]);
+    }
+
+    #[test]
+    fn what_is_drawn_last_can_be_seen_before_it_is_told() {
+        let mut splitter = LineSplitter::default();
+        assert_eq!(splitter.feed(b"1%\r2%\r").collect::<Vec<_>>(), ["1%"]);
+        assert_eq!(splitter.drawn().as_deref(), Some("2%"));
+        assert_eq!(splitter.feed(b"x").collect::<Vec<_>>(), ["2%"]);
+        assert_eq!(splitter.drawn(), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{gauge::Gauge, sentence};
+use super::{gauge::Gauge, pace::Pace, sentence};
 use crate::vocab::{Event, EventKind, HostName, Outcome, Phase, text::human_duration};
 
 /// Bytes that are kept of a host's last line.
@@ -41,16 +41,20 @@ pub(super) struct Work {
     pub(super) since: SystemTime,
     pub(super) last_line: String,
     pub(super) gauge: Option<Gauge>,
+    /// Instead of a gauge, for a build.
+    pub(super) pace: Option<Pace>,
 }
 
 impl Work {
     fn new(at: SystemTime) -> Self {
-        Self { started: at, phase: None, since: at, last_line: String::new(), gauge: None }
+        Self { started: at, phase: None, since: at, last_line: String::new(), gauge: None, pace: None }
     }
 
-    /// `build 3m10s`.
+    /// `preflight 1.2s`, `build llama-server-cpu 143/206 3m10s/~4m30s`.
     pub(super) fn words(&self, now: SystemTime) -> String {
-        format!("{} {}", self.phase.map_or("start", Phase::as_str), human_duration(passed(self.since, now)))
+        let elapsed = passed(self.since, now);
+        let so_far = self.pace.as_ref().map_or_else(|| human_duration(elapsed), |pace| pace.words(elapsed));
+        format!("{} {so_far}", self.phase.map_or("start", Phase::as_str))
     }
 }
 
@@ -81,14 +85,18 @@ impl Board {
         let State::Active(work) = state else { return };
         match &event.kind {
             EventKind::PhaseStarted { .. } => {
-                (work.phase, work.since, work.gauge) = (event.phase, event.at, None);
+                (work.phase, work.since) = (event.phase, event.at);
+                (work.gauge, work.pace) = (None, None);
                 work.last_line.clear();
             }
-            EventKind::PhaseFinished { .. } => work.gauge = None,
+            EventKind::PhaseFinished { .. } => (work.gauge, work.pace) = (None, None),
             EventKind::Line { text, .. } if !text.trim().is_empty() => {
                 work.last_line = sentence::cut(sentence::clean(text), LAST_LINE);
             }
-            EventKind::Progress { done, total, unit } => match &mut work.gauge {
+            EventKind::Progress { done, total, unit, forecast: Some(forecast) } => {
+                work.pace = Some(Pace { done: *done, total: *total, unit: *unit, forecast: forecast.clone() });
+            }
+            EventKind::Progress { done, total, unit, forecast: None } => match &mut work.gauge {
                 Some(gauge) => gauge.update(event.at, *done, *total, *unit),
                 None => work.gauge = Some(Gauge::new(event.at, *done, *total, *unit)),
             },

@@ -48,8 +48,11 @@ pub(super) fn rows(board: &Board, now: SystemTime, canvas: Canvas) -> Vec<String
 }
 
 fn working_row(name: &HostName, work: &Work, names: usize, now: SystemTime, canvas: Canvas) -> String {
-    let elapsed = human_duration(passed(work.since, now));
-    let head = format!("{} {:<12} {elapsed:>6}", pad(name, names), doing(work.phase));
+    let elapsed = passed(work.since, now);
+    let head = match &work.pace {
+        Some(pace) => format!("{} {} {}", pad(name, names), doing(work.phase), pace.words(elapsed)),
+        None => format!("{} {:<12} {:>6}", pad(name, names), doing(work.phase), human_duration(elapsed)),
+    };
     let room = canvas.width.saturating_sub(1 + console::measure_text_width(&head) + 2);
     let detail = match &work.gauge {
         Some(gauge) => gauge.bar(room),

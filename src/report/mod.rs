@@ -14,6 +14,7 @@ mod json;
 mod junit;
 mod live;
 mod log;
+mod pace;
 mod plain;
 pub mod recap;
 mod sentence;

@@ -126,7 +126,7 @@ impl Plain {
         }
     }
 
-    /// What is said of a progress event: something each few seconds.
+    /// What is said of a progress event: something each few seconds. A build's is in the heartbeats: its lines are told.
     fn progress(&mut self, event: &Event) -> Option<String> {
         let host = event.host.as_ref()?;
         let work = self.board.work(host)?;

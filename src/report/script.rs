@@ -9,8 +9,8 @@ use std::{
 use proptest::prelude::*;
 
 use crate::vocab::{
-    CancelStage, Event, EventKind, ExitCode, HostName, HostReport, HostSummary, Level, Outcome, Phase, Reason, RunId,
-    Stream, Summary, Unit,
+    CancelStage, Event, EventKind, ExitCode, Forecast, HostName, HostReport, HostSummary, Level, Outcome, Phase,
+    Reason, RunId, Stream, Summary, Unit, WorkerId,
 };
 
 /// Seconds after the begin of every scripted run.
@@ -53,8 +53,20 @@ impl Script {
         self.say(secs, who, Phase::Build, EventKind::Line { stream, text: text.into() })
     }
 
+    pub(super) fn steps(&mut self, secs: f64, who: &str, done: u64, total: u64, expected: u64) -> &mut Self {
+        let worker = WorkerId::new("llama-server-cpu").unwrap();
+        let forecast = Some(Forecast { worker, expected: Some(Duration::from_secs(expected)) });
+        let kind = EventKind::Progress { done, total: Some(total), unit: Unit::Units, forecast };
+        self.say(secs, who, Phase::Build, kind)
+    }
+
     pub(super) fn bytes(&mut self, secs: f64, who: &str, done: u64, total: u64) -> &mut Self {
-        self.say(secs, who, Phase::Transfer, EventKind::Progress { done, total: Some(total), unit: Unit::Bytes })
+        self.say(
+            secs,
+            who,
+            Phase::Transfer,
+            EventKind::Progress { done, total: Some(total), unit: Unit::Bytes, forecast: None },
+        )
     }
 }
 
@@ -139,7 +151,7 @@ pub(super) fn any_events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(EventKind::PhaseStarted { limit: None }),
         1 => Just(EventKind::PhaseFinished { ok: false, elapsed: Duration::from_secs(1) }),
         1 => (any::<u64>(), any::<Option<u64>>())
-            .prop_map(|(done, total)| EventKind::Progress { done, total, unit: Unit::Bytes }),
+            .prop_map(|(done, total)| EventKind::Progress { done, total, unit: Unit::Bytes, forecast: None }),
         2 => (text(), proptest::option::of(text()))
             .prop_map(|(text, hint)| EventKind::Notice { level: Level::Error, text, hint }),
         1 => Just(EventKind::Gap { lines: 7 }),

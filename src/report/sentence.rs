@@ -145,7 +145,8 @@ pub(super) fn span(limit: Duration) -> String {
 pub(super) fn amount(n: u64, unit: Unit) -> String {
     match unit {
         Unit::Bytes => human_bytes(n),
-        Unit::Items => n.to_string(),
+        Unit::Items | Unit::Units => n.to_string(),
+        Unit::Percent => format!("{n}%"),
     }
 }
 

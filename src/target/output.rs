@@ -23,6 +23,15 @@ const TAIL_LINES: usize = 20;
 /// Characters of each of them.
 const TAIL_WIDTH: usize = 400;
 
+/// Sees each line of a script before it is told.
+pub trait LineObserver: std::fmt::Debug + Send {
+    /// Takes a line, or what will be one if nothing is drawn over it; false keeps it from being told.
+    fn line(&mut self, line: &str) -> bool;
+
+    /// All that has come was taken.
+    fn pause(&mut self);
+}
+
 /// Tells every line of a script to the scope's listeners; waits while they are behind.
 #[derive(Debug)]
 pub struct EventLines {
@@ -33,6 +42,7 @@ pub struct EventLines {
     tail: VecDeque<String>,
     lines: u64,
     bytes: u64,
+    observer: Option<Box<dyn LineObserver>>,
 }
 
 impl EventLines {
@@ -46,7 +56,14 @@ impl EventLines {
             tail: VecDeque::with_capacity(TAIL_LINES),
             lines: 0,
             bytes: 0,
+            observer: None,
         }
+    }
+
+    /// The same with somebody who looks on.
+    #[must_use]
+    pub fn observed_by(self, observer: impl LineObserver + 'static) -> Self {
+        Self { observer: Some(Box::new(observer)), ..self }
     }
 
     /// Says when output came last; for whoever watches over an idle limit while this is borrowed by the run.
@@ -69,11 +86,13 @@ impl EventLines {
 
     /// Tells the lines that the streams ended in the middle of; to be called when the script is over.
     pub async fn finish(&mut self) {
-        if let Some(line) = self.stdout.finish() {
-            tell(&self.emitter, &mut self.tail, &mut self.lines, Stream::Stdout, line).await;
+        for (stream, line) in [(Stream::Stdout, self.stdout.finish()), (Stream::Stderr, self.stderr.finish())] {
+            if let Some(line) = line {
+                tell(&self.emitter, &mut self.observer, &mut self.tail, &mut self.lines, stream, line).await;
+            }
         }
-        if let Some(line) = self.stderr.finish() {
-            tell(&self.emitter, &mut self.tail, &mut self.lines, Stream::Stderr, line).await;
+        if let Some(observer) = &mut self.observer {
+            observer.pause();
         }
     }
 }
@@ -88,12 +107,29 @@ impl Output for EventLines {
             Stream::Stderr => &mut self.stderr,
         };
         for line in splitter.feed(bytes) {
-            tell(&self.emitter, &mut self.tail, &mut self.lines, stream, line).await;
+            tell(&self.emitter, &mut self.observer, &mut self.tail, &mut self.lines, stream, line).await;
+        }
+        if let Some(observer) = &mut self.observer {
+            // A bar stands there until the next one comes, which may take long.
+            if let Some(drawn) = splitter.drawn() {
+                observer.line(&drawn);
+            }
+            observer.pause();
         }
     }
 }
 
-async fn tell(emitter: &Emitter, tail: &mut VecDeque<String>, lines: &mut u64, stream: Stream, line: String) {
+async fn tell(
+    emitter: &Emitter,
+    observer: &mut Option<Box<dyn LineObserver>>,
+    tail: &mut VecDeque<String>,
+    lines: &mut u64,
+    stream: Stream,
+    line: String,
+) {
+    if observer.as_mut().is_some_and(|observer| !observer.line(&line)) {
+        return;
+    }
     *lines += 1;
     let shown: String = plain_line(&line).trim_end().chars().take(TAIL_WIDTH).collect();
     if !shown.is_empty() {

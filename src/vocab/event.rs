@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{ExitCode, HostName, Outcome, Reason, RunId};
+use super::{ExitCode, HostName, Outcome, Reason, RunId, WorkerId};
 
 /// One thing that happened, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,8 @@ pub enum EventKind {
         done: u64,
         total: Option<u64>,
         unit: Unit,
+        /// What a build knows beyond that.
+        forecast: Option<Forecast>,
     },
     Notice {
         level: Level,
@@ -153,6 +155,10 @@ impl Level {
 pub enum Unit {
     Bytes,
     Items,
+    /// Steps of a build: compilations, links.
+    Units,
+    /// Hundredths of a build that counts in nothing else.
+    Percent,
 }
 
 impl Unit {
@@ -160,8 +166,18 @@ impl Unit {
         match self {
             Self::Bytes => "bytes",
             Self::Items => "items",
+            Self::Units => "units",
+            Self::Percent => "percent",
         }
     }
+}
+
+/// What is built, and how long that may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forecast {
+    pub worker: WorkerId,
+    /// From the begin of the phase to its end.
+    pub expected: Option<Duration>,
 }
 
 /// How far the ending of a host's processes has come.

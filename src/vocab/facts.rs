@@ -1,6 +1,6 @@
 //! What preflight learned about a host.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Everything one probe tells; what the host did not say is `None`, empty or [`Os::Other`].
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,9 +32,13 @@ pub struct Facts {
     pub user_bin: Writable,
     /// By the plain name of the tool ("cargo", "c++", "sha256").
     pub tools: BTreeMap<String, Tool>,
+    /// What was looked for beyond the tools, because a recipe names it; `None` for what is not there.
+    pub capabilities: BTreeMap<String, Option<Capability>>,
     pub installed: Vec<super::Manifest>,
     /// The files that the manifests speak of, as they are.
     pub programs: Vec<Program>,
+    /// How long each worker took when it was last built there.
+    pub build_times: BTreeMap<super::WorkerId, Duration>,
     /// First line of the lock of a run that changes, or changed, this host.
     pub lock: Option<String>,
     /// What was asked and did not answer in time ("nvidia-smi"): absent from the rest for that reason only.
@@ -209,6 +213,12 @@ pub struct Tool {
     pub version: Option<String>,
     /// False when it was found outside of the PATH that an SSH command sees.
     pub on_path: bool,
+}
+
+/// Something that a recipe needs, and the host has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capability {
+    pub version: Option<String>,
 }
 
 impl Facts {

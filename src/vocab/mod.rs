@@ -4,6 +4,7 @@
 //! function of them.
 
 pub mod artifact;
+pub mod depends;
 pub mod duration;
 pub mod event;
 pub mod facts;
@@ -14,10 +15,14 @@ pub mod recipe;
 pub mod secret;
 pub mod settings;
 pub mod text;
+pub mod version;
 
 pub use artifact::{Artifact, BuildKey, Digest, Manifest};
+pub use depends::{Dependency, Needed};
 pub use duration::parse_duration;
-pub use event::{CancelStage, Event, EventKind, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit};
+pub use event::{
+    CancelStage, Event, EventKind, Forecast, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit,
+};
 pub use facts::Facts;
 pub use host::{Host, Route};
 pub use ids::{HostName, InvalidName, RunId, WorkerId};
@@ -25,3 +30,4 @@ pub use outcome::{ExitCode, Outcome, Reason};
 pub use recipe::{Accelerator, Needs, RecipeMeta, WorkerMeta};
 pub use secret::Secret;
 pub use settings::{Limits, Settings};
+pub use version::vercmp;

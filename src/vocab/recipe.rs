@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::WorkerId;
+use super::{Dependency, WorkerId};
 
 /// What a worker computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,8 @@ pub struct Needs {
     pub memory: u64,
     /// Tools, optionally with the least version: "cargo>=1.70", "cmake", "c++".
     pub tools: Vec<String>,
+    /// What its recipe names; known once that is read.
+    pub packages: Vec<Dependency>,
 }
 
 /// A catalog's entry for a worker.
@@ -63,6 +65,26 @@ pub struct WorkerMeta {
     pub verify: Vec<String>,
     /// Extra environment of the build.
     pub features: Vec<String>,
+}
+
+impl WorkerMeta {
+    /// What a worker is of which nothing is said: for any machine, on its CPU.
+    pub fn new(id: WorkerId) -> Self {
+        Self {
+            family: id.as_str().to_owned(),
+            name: id.as_str().to_owned(),
+            description: String::new(),
+            accelerator: Accelerator::Cpu,
+            platforms: vec!["linux".to_owned(), "macos".to_owned()],
+            architectures: vec!["x86_64".to_owned(), "aarch64".to_owned()],
+            license: String::new(),
+            needs: Needs::default(),
+            limit: None,
+            verify: vec!["--version".to_owned()],
+            features: Vec::new(),
+            id,
+        }
+    }
 }
 
 /// A recipe as found: its entry, its text and what identifies it.

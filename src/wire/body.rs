@@ -11,8 +11,8 @@ use super::{
     word::{Word, exit},
 };
 use crate::vocab::{
-    CancelStage, EventKind, ExitCode, HostName, HostReport, HostSummary, InvalidName, Level, Outcome, Phase, Reason,
-    Stream, Summary, Unit,
+    CancelStage, EventKind, ExitCode, Forecast, HostName, HostReport, HostSummary, InvalidName, Level, Outcome, Phase,
+    Reason, Stream, Summary, Unit, WorkerId,
 };
 
 /// The `type` and the fields that belong to it.
@@ -39,6 +39,11 @@ pub enum Body {
         done: u64,
         total: Option<u64>,
         unit: Word<Unit>,
+        // Of a build, and of nothing that was published before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected_ms: Option<u64>,
     },
     Notice {
         level: Word<Level>,
@@ -92,7 +97,13 @@ impl Body {
             EventKind::PhaseStarted { limit } => Self::PhaseStarted { limit_ms: limit.map(millis) },
             EventKind::PhaseFinished { ok, elapsed } => Self::PhaseFinished { ok, elapsed_ms: millis(elapsed) },
             EventKind::Line { stream, text } => Self::Line { stream: Word(stream), text },
-            EventKind::Progress { done, total, unit } => Self::Progress { done, total, unit: Word(unit) },
+            EventKind::Progress { done, total, unit, forecast } => Self::Progress {
+                done,
+                total,
+                unit: Word(unit),
+                expected_ms: forecast.as_ref().and_then(|forecast| forecast.expected.map(millis)),
+                worker: forecast.map(|forecast| forecast.worker.to_string()),
+            },
             EventKind::Notice { level, text, hint } => Self::Notice { level: Word(level), text, hint },
             EventKind::Cancel { stage, group, survivors } => Self::Cancel { stage: Word(stage), group, survivors },
             EventKind::Gap { lines } => Self::Gap { lines },
@@ -124,7 +135,12 @@ impl Body {
             Self::PhaseStarted { limit_ms } => EventKind::PhaseStarted { limit: limit_ms.map(elapsed) },
             Self::PhaseFinished { ok, elapsed_ms } => EventKind::PhaseFinished { ok, elapsed: elapsed(elapsed_ms) },
             Self::Line { stream, text } => EventKind::Line { stream: stream.0, text },
-            Self::Progress { done, total, unit } => EventKind::Progress { done, total, unit: unit.0 },
+            Self::Progress { done, total, unit, worker, expected_ms } => {
+                let forecast = |worker: String| {
+                    Ok(Forecast { worker: WorkerId::new(&worker)?, expected: expected_ms.map(elapsed) })
+                };
+                EventKind::Progress { done, total, unit: unit.0, forecast: worker.map(forecast).transpose()? }
+            }
             Self::Notice { level, text, hint } => EventKind::Notice { level: level.0, text, hint },
             Self::Cancel { stage, group, survivors } => EventKind::Cancel { stage: stage.0, group, survivors },
             Self::Gap { lines } => EventKind::Gap { lines },

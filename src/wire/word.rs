@@ -51,7 +51,7 @@ spelled! {
     Phase, "phase": Connect Preflight Fetch Build Package Transfer Install Verify Run Model;
     Stream, "stream": Stdout Stderr;
     Level, "level": Info Warning Error;
-    Unit, "unit": Bytes Items;
+    Unit, "unit": Bytes Items Units Percent;
     CancelStage, "stage": Asked Term Kill Confirmed Unconfirmed;
     Outcome, "outcome": Changed Unchanged Failed Unreachable Skipped Refused Cancelled;
     Reason, "reason": Timeout Auth HostKey Connect Preflight Fetch Build Package Transfer Install Verify RolledBack Lost

@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
 
 mod cancel;
+mod catalog;
 mod faults;
 mod install;
 mod loss;
+mod needs;
 mod once;
+mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]
 mod sshd;
@@ -15,3 +18,6 @@ mod stage;
 mod support;
 mod trust;
 mod usage;
+#[path = "../support/catalog.rs"]
+mod web;
+mod worker;

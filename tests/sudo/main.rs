@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
 
 mod attacks;
+mod needs;
 mod password;
 #[path = "../support/rig.rs"]
 mod rig;

@@ -34,7 +34,8 @@ pub fn run(global: &Global, name: &str) -> Result<ExitCode, Complaint> {
         return Err(Complaint::usage(format!("{} is this machine, and is not reached over SSH", host.name)));
     }
     let defaults = Defaults::from(&context.settings);
-    let settings = context.ssh.explain(&host, &defaults).map_err(|error| Complaint::usage(error.to_string()))?;
+    let Some(ssh) = &context.ssh else { return Err(Complaint::usage("no ssh_config was read")) };
+    let settings = ssh.explain(&host, &defaults).map_err(|error| Complaint::usage(error.to_string()))?;
     // What is found may still be something that cannot be done.
     let refused = settings.resolve(&defaults).err().map(|error| error.to_string());
     let entries = settings.report();

@@ -1,7 +1,7 @@
-# What the shell can see by itself, while the jobs run; then the end.
+# What the shell can see by itself, while the jobs run.
 
 for tool in curl openssl sha256sum shasum sha256 tar setsid perl pkg-config xz zstd unzip ld doas \
-    apt-get dnf pacman zypper apk brew; do
+    apt-get dnf yum pacman zypper apk brew; do
     seek "$tool" && rec tool "$tool" "$seen" "$at"
 done
 
@@ -86,15 +86,20 @@ count=0
 installed "$data/installed"
 [ "$data" = "$system_data" ] || installed "$system_data/installed"
 
+# How long builds took here: lines of `WORKER SECONDS`.
+if [ -f "$cache/build-times" ]; then
+    text=$(dd if="$cache/build-times" bs=8192 count=1 2>/dev/null)
+    IFS=$nl
+    set -f
+    for line in $text; do
+        rec built "${line%% *}" "${line#* }"
+    done
+    set +f
+    IFS=$space
+fi
+
 if [ -f "$state/lock" ]; then
     text=$(dd if="$state/lock" bs=512 count=1 2>/dev/null)
     rec lock "${text%%"$nl"*}"
 fi
 
-# What did not end by itself is ended by the watchdog.
-for pid in $jobs; do
-    wait "$pid"
-done 2>/dev/null
-kill "$dog" 2>/dev/null
-wait "$dog" 2>/dev/null
-rec end

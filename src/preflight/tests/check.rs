@@ -15,18 +15,14 @@ use crate::{
 
 fn worker(accelerator: Accelerator, tools: &[&str]) -> WorkerMeta {
     WorkerMeta {
-        id: WorkerId::new("w").unwrap(),
-        family: "w".into(),
-        name: "W".into(),
-        description: String::new(),
         accelerator,
-        platforms: vec!["linux".into(), "macos".into()],
-        architectures: vec!["x86_64".into(), "aarch64".into()],
-        license: "MIT".into(),
-        needs: Needs { disk: 8 << 30, memory: 4 << 30, tools: tools.iter().map(|t| (*t).to_owned()).collect() },
-        limit: None,
-        verify: vec![],
-        features: vec![],
+        needs: Needs {
+            disk: 8 << 30,
+            memory: 4 << 30,
+            tools: tools.iter().map(|t| (*t).to_owned()).collect(),
+            packages: vec![],
+        },
+        ..WorkerMeta::new(WorkerId::new("w").unwrap())
     }
 }
 
@@ -122,7 +118,7 @@ fn versions_compare_by_their_numbers() {
 #[test]
 fn too_little_room_is_said_with_numbers() {
     let mut big = worker(Accelerator::Cpu, &[]);
-    big.needs = Needs { disk: 20 << 30, memory: 8 << 30, tools: vec![] };
+    big.needs = Needs { disk: 20 << 30, memory: 8 << 30, ..Needs::default() };
     let verdicts = judge("raspberry-pi", Role::Build, &big);
     let (grade, text, hint) = complaint(&verdicts, "disk");
     assert_eq!((grade, text.as_str()), (Grade::No, "6.9 GB free in /home/pi/.cache/rbee, needs 21.5 GB"));

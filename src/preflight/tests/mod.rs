@@ -2,6 +2,7 @@
 
 mod check;
 mod data;
+mod needs;
 mod shells;
 
 use super::parse::{ProbeError, parse};

@@ -28,16 +28,16 @@ use crate::{
     },
 };
 
-const SHELLS: [&[&str]; 5] = [&["dash"], &["bash", "--posix"], &["bash"], &["busybox", "sh"], &["mksh"]];
+pub(super) const SHELLS: [&[&str]; 5] = [&["dash"], &["bash", "--posix"], &["bash"], &["busybox", "sh"], &["mksh"]];
 
 /// A host of one's own: its home, and a folder that comes first on its PATH.
-struct Host {
+pub(super) struct Host {
     root: tempfile::TempDir,
     env: BTreeMap<&'static str, String>,
 }
 
 impl Host {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         for dir in ["home", "tmp", "bin", "prefix"] {
             fs::create_dir(root.path().join(dir)).unwrap();
@@ -53,11 +53,11 @@ impl Host {
         Self { root, env }
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub(super) fn path(&self, below: &str) -> PathBuf {
         self.root.path().join(below)
     }
 
-    fn write(&self, below: &str, text: &str, mode: u32) -> PathBuf {
+    pub(super) fn write(&self, below: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.path(below);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -66,12 +66,17 @@ impl Host {
     }
 
     fn output(&self, shell: &[&str]) -> String {
+        self.output_of(shell, PROBE)
+    }
+
+    /// What a script of ours prints; it must print nothing else.
+    pub(super) fn output_of(&self, shell: &[&str], script: &str) -> String {
         let program = ["/usr/bin", "/bin", "/usr/local/bin"].map(|dir| Path::new(dir).join(shell[0]));
         let program = program.iter().find(|path| path.exists());
         let program =
             program.unwrap_or_else(|| panic!("{} is missing: apt-get install dash bash busybox mksh", shell[0]));
         let mut command = Command::new(program);
-        command.args(&shell[1..]).arg("-c").arg(PROBE).env_clear().envs(&self.env).stdin(Stdio::null());
+        command.args(&shell[1..]).arg("-c").arg(script).env_clear().envs(&self.env).stdin(Stdio::null());
         // A group of its own, so that a probe that never ends fails the test and leaves nothing.
         command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
@@ -94,7 +99,7 @@ impl Host {
     }
 
     /// Every file with what would show a change of it.
-    fn listing(&self) -> Vec<(PathBuf, u64, i64, i64, u32)> {
+    pub(super) fn listing(&self) -> Vec<(PathBuf, u64, i64, i64, u32)> {
         let mut found = Vec::new();
         let mut todo = vec![self.root.path().to_owned()];
         while let Some(path) = todo.pop() {
@@ -137,6 +142,7 @@ fn every_shell_tells_the_same() {
     symlink("/nowhere", host.path("prefix/link")).unwrap();
     let gone = text.replace(worker.to_str().unwrap(), host.path("prefix/link").to_str().unwrap());
     host.write("prefix/share/rbee/installed/gone.toml", &gone, 0o644);
+    host.write("home/.cache/rbee/build-times", "echo-worker 12\n* $x \t3\nx 7 8\n-x 9\nlast 70", 0o644);
     host.write("home/.local/state/rbee/lock", "run 7 of ada@desk\nmore\n", 0o600);
     host.write(
         "bin/cmake",
@@ -158,6 +164,8 @@ fn every_shell_tells_the_same() {
     assert!(first.tool("bash").unwrap().version.is_some());
     assert!(first.tool("cargo").is_none_or(|cargo| !cargo.path.starts_with(&first.home)));
     assert_eq!(first.lock.as_deref(), Some("run 7 of ada@desk"));
+    let times: Vec<_> = first.build_times.iter().map(|(worker, took)| (worker.as_str(), took.as_secs())).collect();
+    assert_eq!(times, [("echo-worker", 12), ("last", 70)]);
     assert_eq!(first.installed.len(), 2);
     assert_eq!(first.installed[0].origin, "\"quotes\" and $HOME `x` \\n %s *");
     assert_eq!(first.program(worker.to_str().unwrap()).unwrap().size, Some(3));

@@ -114,12 +114,30 @@ fn progress_is_told_every_ten_seconds_of_its_phase() {
     let mut script = Script::default();
     script.started("x", &["gpu-box"]).phase(0.0, "gpu-box", Phase::Model, None);
     for n in 0..250u32 {
-        let progress = EventKind::Progress { done: u64::from(n), total: None, unit: Unit::Items };
+        let progress = EventKind::Progress { done: u64::from(n), total: None, unit: Unit::Items, forecast: None };
         script.say(f64::from(n) / 10.0, "gpu-box", Phase::Model, progress);
     }
     let (_, talk) = read(&script.0, Options::default());
     let told: Vec<&str> = talk.lines().skip(2).collect();
     assert_eq!(told, ["gpu-box | model: 100, 10/s", "gpu-box | model: 200, 10/s"]);
+}
+
+#[test]
+fn how_far_a_build_is_stands_in_the_heartbeats() {
+    let mut script = Script::default();
+    script.started("x", &["gpu-box"]).phase(0.0, "gpu-box", Phase::Build, None);
+    script.steps(1.0, "gpu-box", 1, 206, 300).steps(100.0, "gpu-box", 143, 206, 270);
+    let page = Page::default();
+    let mut plain = Plain::new(Page::default().writer(), page.writer(), Options::default());
+    script.0.iter().for_each(|event| plain.event(event));
+    plain.tick(at(190.0));
+    let told = page.text();
+    let told: Vec<&str> = told.lines().skip(2).collect();
+    assert_eq!(
+        told,
+        ["still running: gpu-box (build llama-server-cpu 143/206 3m10s/~4m30s); 3m10s so far"],
+        "the lines of a build are told already"
+    );
 }
 
 proptest! {

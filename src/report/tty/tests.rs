@@ -49,6 +49,24 @@ fn the_end_leaves_the_recap_and_no_rows() {
 }
 
 #[test]
+fn a_build_says_how_far_it_is() {
+    let term = InMemoryTerm::new(14, 90);
+    let mut tty = Tty::on(term.clone(), Options::default());
+    let mut script = Script::default();
+    script.started("fleet install", &["gpu-box", "mac"]).phase(0.0, "gpu-box", Phase::Build, None);
+    script.phase(0.0, "mac", Phase::Build, None).steps(100.0, "gpu-box", 143, 206, 270);
+    script.line(101.0, "gpu-box", Stream::Stdout, "[143/206] Building CXX object ggml.o");
+    script.0.iter().for_each(|event| tty.event(event));
+    tty.tick(at(190.0));
+    assert_eq!(
+        term.contents(),
+        "gpu-box building llama-server-cpu 143/206 3m10s/~4m30s  [143/206] Building CXX object gg…\n\
+         mac     building      3m10s\n\
+         0 of 2 done, 3m10s"
+    );
+}
+
+#[test]
 fn many_hosts_fit_a_small_terminal() {
     let term = InMemoryTerm::new(24, 60);
     let mut tty = Tty::on(term.clone(), Options::default());

@@ -93,7 +93,12 @@ impl<'a> Flow<'a> {
             state.told = Instant::now();
             state.done
         };
-        self.scope.events().emit(EventKind::Progress { done, total: Some(self.total), unit: Unit::Bytes });
+        self.scope.events().emit(EventKind::Progress {
+            done,
+            total: Some(self.total),
+            unit: Unit::Bytes,
+            forecast: None,
+        });
     }
 
     /// Opens window after window; to be dropped when all is sent.

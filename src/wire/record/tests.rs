@@ -4,7 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    vocab::{CancelStage, ExitCode, HostReport, HostSummary, Level, Outcome, Reason, Stream, Summary, Unit},
+    vocab::{
+        CancelStage, ExitCode, Forecast, HostReport, HostSummary, Level, Outcome, Reason, Stream, Summary, Unit,
+        WorkerId,
+    },
     wire::Spelled,
 };
 
@@ -39,6 +42,8 @@ fn one_of_each() -> Vec<Event> {
         ],
     };
     let build = Some(Phase::Build);
+    let forecast = Forecast { worker: WorkerId::new("llama-server-cpu").unwrap(), expected: Some(ms(270_000)) };
+    let units = EventKind::Progress { done: 143, total: Some(206), unit: Unit::Units, forecast: Some(forecast) };
     let kinds = [
         (
             false,
@@ -56,8 +61,8 @@ fn one_of_each() -> Vec<Event> {
                 text: "a\"\\\u{1b}[31m\tred\u{9b}\u{7f}\u{202e}\u{fffd}\r\n é".into(),
             },
         ),
-        (true, build, EventKind::Progress { done: 7, total: None, unit: Unit::Items }),
-        (true, build, EventKind::Progress { done: 7, total: Some(1 << 53), unit: Unit::Bytes }),
+        (true, build, EventKind::Progress { done: 7, total: None, unit: Unit::Items, forecast: None }),
+        (true, build, EventKind::Progress { done: 7, total: Some(1 << 53), unit: Unit::Bytes, forecast: None }),
         (true, build, EventKind::PhaseFinished { ok: true, elapsed: ms(1234) }),
         (
             false,
@@ -67,6 +72,7 @@ fn one_of_each() -> Vec<Event> {
         (true, build, EventKind::Cancel { stage: CancelStage::Unconfirmed, group: Some(4711), survivors: 2 }),
         (true, build, EventKind::Gap { lines: 3 }),
         (true, Some(Phase::Verify), EventKind::HostFinished(failed())),
+        (true, build, units),
         (false, None, EventKind::Summary(summary)),
     ];
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045);

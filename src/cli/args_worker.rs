@@ -1,0 +1,53 @@
+//! What can be typed behind `rbee worker` and `rbee fleet worker`.
+
+use clap::Subcommand;
+
+use super::args::{InstallFlags, RunFlags, SudoFlags};
+
+#[derive(Debug, Subcommand)]
+pub enum WorkerCommand {
+    /// List the workers of the catalog that fit
+    Available {
+        /// Those that fit nowhere, too
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        run: RunFlags,
+    },
+    /// Say what is installed, and whether it is still what was installed
+    #[command(visible_alias = "ls")]
+    List(RunFlags),
+    /// Show a worker: what the catalog offers, and what is installed
+    #[command(visible_alias = "show")]
+    Get {
+        /// Id from `available`
+        worker: String,
+        #[command(flatten)]
+        run: RunFlags,
+    },
+    /// Build and install a worker
+    #[command(visible_alias = "download")]
+    Install {
+        #[command(flatten)]
+        install: InstallFlags,
+        /// Stop after the plan
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        sudo: SudoFlags,
+        #[command(flatten)]
+        run: RunFlags,
+    },
+    /// Remove a worker with its manifest and kept version; refused while it runs
+    #[command(visible_alias = "rm")]
+    Remove {
+        worker: String,
+        /// Remove it even while it runs, and even if the file is no longer the one that was installed
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        sudo: SudoFlags,
+        #[command(flatten)]
+        run: RunFlags,
+    },
+}
