@@ -8,7 +8,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::vocab::WorkerId;
+use crate::vocab::{TreeMark, WorkerId};
 
 fn artifact(key: u8, content: &[u8]) -> Artifact {
     Artifact {
@@ -17,6 +17,7 @@ fn artifact(key: u8, content: &[u8]) -> Artifact {
         key: BuildKey(Digest::new([key; 32])),
         class: "linux-x86_64 glibc 2.36 x86-64-v3".into(),
         program: "echo-worker".into(),
+        tree: None,
         size: content.len() as u64,
         digest: Digest::new(Sha256::digest(content).into()),
         from: "built on one".into(),
@@ -45,6 +46,13 @@ async fn what_was_kept_is_found_and_what_was_damaged_is_not() {
     assert_eq!(fs::read(&kept.path).unwrap(), b"program");
     let found = artifacts.get(key).await.unwrap().unwrap();
     assert_eq!((&found.artifact, &found.path), (&kept.artifact, &kept.path));
+    let tree = Some(TreeMark { entry: "bin/echo-worker".into(), digest: Digest::new([7; 32]), size: 99 });
+    let many = Artifact { tree, ..artifact(2, b"tar") };
+    let draft = artifacts.draft().unwrap();
+    draft.data().unwrap().write_all(b"tar").unwrap();
+    drop(draft.keep(many.clone()).unwrap());
+    assert_eq!(artifacts.get(many.key).await.unwrap().unwrap().artifact, many);
+    artifacts.remove(many.key);
     // The same key again replaces it, though both are in use.
     let again = keep(&artifacts, 1, b"other");
     assert_eq!(artifacts.get(key).await.unwrap().unwrap().artifact, again.artifact);

@@ -12,6 +12,9 @@ pub enum BuildError {
     /// The recipe or its sources are at fault; the text says how: "build() failed with status 2".
     #[error("{text}")]
     Failed { phase: Phase, text: String },
+    /// A package that cannot be installed as it is.
+    #[error("{text}")]
+    Package { text: String, hint: &'static str },
     /// The host lacks what every build needs.
     #[error("{text}")]
     Missing { text: String, hint: String },
@@ -31,6 +34,7 @@ impl BuildError {
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Failed { phase, .. } => Some(phase.reason()),
+            Self::Package { .. } => Some(Phase::Package.reason()),
             Self::Missing { .. } | Self::Environment(_) => Some(Reason::Build),
             Self::Target(error) => error.reason(),
         }
@@ -40,6 +44,7 @@ impl BuildError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Missing { hint, .. } => Some(hint),
+            Self::Package { hint, .. } => Some(hint),
             Self::Target(error) => error.hint(),
             Self::Failed { .. } | Self::Environment(_) => None,
         }

@@ -13,11 +13,14 @@ mod error;
 mod key;
 mod program;
 mod progress;
+mod smoke;
 mod staged;
+mod tree;
 
 pub use class::{Base, Cards, Class, nvcc_makes};
 pub use error::BuildError;
 pub use key::build_key;
 pub use program::{Built, Packages};
 pub use progress::{Meter, Steps, is_bar};
+pub use smoke::smoke;
 pub use staged::{Pin, Staged, stage};

@@ -3,7 +3,8 @@
 use super::BuildError;
 use crate::{
     recipe::path_line,
-    vocab::{Digest, Phase, text::printable},
+    transfer::tree::is_program_name,
+    vocab::{Digest, Phase, TreeMark, text::printable},
 };
 
 /// A program that was built and packaged, still in the work folder.
@@ -13,6 +14,8 @@ pub struct Built {
     pub program: String,
     /// Absolute path on the target.
     pub path: String,
+    /// Of a program of several files; the file at `path` is a tar of them then.
+    pub tree: Option<TreeMark>,
     pub size: u64,
     pub digest: Digest,
     pub version: String,
@@ -39,12 +42,35 @@ impl Packages {
     }
 }
 
+impl Packages {
+    /// The package that counts, where it can be told: the only one, or the one called `wanted`.
+    pub(super) fn of(&self, wanted: &str) -> Option<&str> {
+        match &self.names[..] {
+            [only] => Some(only),
+            many => many.iter().map(String::as_str).find(|name| *name == wanted),
+        }
+    }
+
+    /// The version, if it is fit for a manifest.
+    pub(super) fn usable_version(&self) -> Result<String, BuildError> {
+        let version = &self.version;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+._~".contains(&byte);
+        match version.is_empty() || version.len() > 64 || !version.bytes().all(plain) {
+            true => {
+                let text = format!("the version {:?} is not usable", printable(version));
+                Err(BuildError::failed(Phase::Package, text))
+            }
+            false => Ok(version.clone()),
+        }
+    }
+}
+
 const NAMES_SHOWN: usize = 5;
 
 /// Demands that there is one program, in the package called `wanted` if there is such a one among several.
 pub(super) fn only_program(packages: &Packages, wanted: &str) -> Result<(String, String), BuildError> {
     let failed = |text: String| BuildError::failed(Phase::Package, text);
-    let Packages { version, names, executables } = packages;
+    let Packages { names, executables, .. } = packages;
     let own = format!("{wanted}/");
     let narrow = names.len() > 1 && names.iter().any(|name| name == wanted);
     let files: Vec<&String> = executables.iter().filter(|file| !narrow || file.starts_with(&own)).collect();
@@ -65,16 +91,11 @@ pub(super) fn only_program(packages: &Packages, wanted: &str) -> Result<(String,
         }
     };
     let name = file.rsplit('/').next().unwrap_or(file);
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+._-@".contains(&byte);
-    if name.is_empty() || name.len() > 100 || name.starts_with(['-', '.']) || !name.bytes().all(plain) {
+    if !is_program_name(name) {
         let name = printable(name).chars().take(100).collect::<String>();
         return Err(failed(format!("package() installed {name:?}, which is no name for a program")));
     }
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+._~".contains(&byte);
-    if version.is_empty() || version.len() > 64 || !version.bytes().all(plain) {
-        return Err(failed(format!("the version {:?} is not usable", printable(version))));
-    }
-    Ok((version.clone(), file.clone()))
+    Ok((packages.usable_version()?, file.clone()))
 }
 
 /// Prints size and sha256 of the file `$program`, whatever tool is there.

@@ -5,12 +5,13 @@ use bytes::Bytes;
 use super::{
     BuildError, Built,
     program::{Packages, measure_script, only_program, parse_measure},
+    tree::tree,
 };
 use crate::{
     recipe::{DRIVER, Environment, Evaluated, PhaseResult, RecipePhase, parse_result, path_line, result_script},
     scope::Scope,
     target::{Captured, Command, Output, Source, Target, TargetError},
-    vocab::{Phase, RecipeMeta, text::sh_quote},
+    vocab::{Digest, Phase, RecipeMeta, WorkerId, text::sh_quote},
 };
 
 /// Bytes that one chunk of an upload has.
@@ -34,7 +35,8 @@ pub struct Staged<'t> {
     target: &'t dyn Target,
     work: String,
     path: Vec<String>,
-    worker: String,
+    worker: WorkerId,
+    entry: Option<String>,
 }
 
 /// Puts a recipe into `work`, an existing folder (absolute, 0700, the caller's scratch) with nothing in it.
@@ -49,8 +51,13 @@ pub async fn stage<'t>(
     work: &str,
 ) -> Result<Staged<'t>, BuildError> {
     let archive = pack(recipe, &environment.script()?).map_err(|error| TargetError::Local(error.to_string()))?;
-    let staged =
-        Staged { target, work: work.to_owned(), path: environment.path.clone(), worker: recipe.worker.id.to_string() };
+    let staged = Staged {
+        target,
+        work: work.to_owned(),
+        path: environment.path.clone(),
+        worker: recipe.worker.id.clone(),
+        entry: recipe.worker.entry.clone(),
+    };
     // Asked first: without them the upload would be for nothing.
     staged
         .own(
@@ -107,27 +114,43 @@ impl Staged<'_> {
         Packages::read(&records)
     }
 
-    /// Runs the packages' functions, finds the one program they installed, and measures it.
+    /// Runs the packages' functions, finds the program or the tree that they installed, and measures it.
     ///
     /// # Errors
-    /// [`BuildError::Failed`] when there is none, or more than one.
+    /// [`BuildError::Failed`] when there is none, or more than one without a common tree.
     pub async fn package(&self, scope: &Scope, output: &mut dyn Output) -> Result<Built, BuildError> {
         let packages = self.package_trees(scope, output).await?;
-        let (version, file) = only_program(&packages, &self.worker)?;
+        if let Some(name) = packages.of(self.worker.as_str()) {
+            let version = packages.usable_version()?;
+            let folder = format!("{}/pkg/{name}", self.work);
+            let path = format!("{}/package.tar", self.work);
+            let found = tree(scope, self.target, &folder, &path, &self.worker, self.entry.as_deref()).await?;
+            if let Some(mark) = found {
+                let program = mark.entry.trim_start_matches("bin/").to_owned();
+                let (size, digest) = self.measure(scope, &path).await?;
+                return Ok(Built { program, path, tree: Some(mark), size, digest, version });
+            }
+        }
+        let (version, file) = only_program(&packages, self.worker.as_str())?;
         let program = file.rsplit('/').next().unwrap_or(&file).to_owned();
         let path = format!("{}/pkg/{file}", self.work);
+        let (size, digest) = self.measure(scope, &path).await?;
+        Ok(Built { program, path, tree: None, size, digest, version })
+    }
+
+    /// Size and sha256 of a file.
+    async fn measure(&self, scope: &Scope, path: &str) -> Result<(u64, Digest), BuildError> {
         let mut said = Captured::default();
-        let script = measure_script(&self.path, &sh_quote(&path));
+        let script = measure_script(&self.path, &sh_quote(path));
         let exit = self.target.run(scope, &Command::own("measure the program", script), &mut said).await?;
         let measured = if exit.status == 0 { parse_measure(&said.text()) } else { None };
-        let (size, digest) = measured.ok_or_else(|| {
+        measured.ok_or_else(|| {
             let text = match exit.status {
                 5 => "no sha256sum, shasum or openssl on the host to hash the program with".to_owned(),
                 status => format!("the program could not be read (status {status}) {}", said.last_words()),
             };
             BuildError::failed(Phase::Package, text.trim_end())
-        })?;
-        Ok(Built { program, path, size, digest, version })
+        })
     }
 
     /// Runs the driver for one phase and reads what it left.
@@ -201,7 +224,7 @@ fn pack(recipe: &RecipeMeta, environment: &str) -> std::io::Result<Vec<u8>> {
     archive.into_inner()
 }
 
-struct InMemory {
+pub(super) struct InMemory {
     length: u64,
     rest: Bytes,
 }

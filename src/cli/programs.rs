@@ -6,7 +6,7 @@ use super::Complaint;
 use crate::{
     engine::{Binary, request::Pending},
     preflight::binary::inspect,
-    transfer::Memo,
+    transfer::{Memo, tree::Tree},
     vocab::{WorkerId, facts::Arch},
 };
 
@@ -47,6 +47,9 @@ fn parse_platform(text: &str) -> Result<String, Complaint> {
 
 fn one(platform: Option<String>, path: &Path, worker: Option<&str>, memo: &Memo) -> Result<Binary, Complaint> {
     let shown = path.display();
+    if path.is_dir() {
+        return folder(platform, path, worker);
+    }
     let mut file = File::open(path).map_err(|error| Complaint::usage(format!("cannot read {shown}: {error}")))?;
     if !file.metadata().is_ok_and(|data| data.is_file()) {
         return Err(Complaint::usage(format!("{shown} is not a file")));
@@ -62,5 +65,33 @@ fn one(platform: Option<String>, path: &Path, worker: Option<&str>, memo: &Memo)
     let digest = Pending::start(async move { read.0.digest(&read.1).await.map_err(|error| error.to_string()) })
         .or_else(move || refuted.0.forget(&refuted.1));
     // A program is found under its worker's name, whatever the build called the file.
-    Ok(Binary { program_name: worker.to_string(), worker, path: path.to_owned(), platform, program, size, digest })
+    let (program_name, path) = (worker.to_string(), path.to_owned());
+    Ok(Binary { program_name, worker, path, tree: None, platform, program, size, digest })
+}
+
+/// A folder with bin, lib and share.
+fn folder(platform: Option<String>, path: &Path, worker: Option<&str>) -> Result<Binary, Complaint> {
+    let shown = path.display();
+    let wrong = |text: String| Complaint::usage(format!("cannot install {shown}: {text}"));
+    let Some(worker) = worker else {
+        return Err(Complaint::usage(format!("{shown} is a folder, and could be of any worker"))
+            .hint("name the worker: rbee fleet install WORKER --binary …"));
+    };
+    let worker = WorkerId::new(worker).map_err(|error| Complaint::usage(error.to_string()))?;
+    let tree = Tree::open(path, None, &worker).map_err(|error| wrong(error.to_string()))?;
+    let entry = tree.entry_path();
+    let program = File::open(&entry)
+        .map_err(|error| error.to_string())
+        .and_then(|mut file| inspect(&mut file).map_err(|error| error.to_string()))
+        .map_err(|error| wrong(format!("{}: {error}", tree.entry)))?;
+    let tree = Arc::new(tree);
+    let digest = Pending::start({
+        let (tree, worker) = (tree.clone(), worker.clone());
+        async move {
+            let summed = tokio::task::spawn_blocking(move || tree.digest(&worker)).await;
+            summed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        }
+    });
+    let (program_name, size, path) = (worker.to_string(), tree.size, path.to_owned());
+    Ok(Binary { program_name, worker, path, tree: Some(tree), platform, program, size, digest })
 }

@@ -6,7 +6,7 @@
 //! not run on this one is built here again; but when it ran nowhere, one host after the other tries that, and the first
 //! whose own build does not run either spares the rest the same.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     Failure, Run,
@@ -23,14 +23,17 @@ use super::{
 };
 use crate::{
     artifacts::Artifacts,
-    build::{Built, build_key},
-    install::{self, Hands, Layout, Places, Proof},
+    build::{self, Built, build_key},
+    install::{self, Hands, Layout, Part, Places, Proof, tree},
     preflight::check::Role,
     scope::Scope,
     target::Target,
-    transfer::{self, FileSource, TransferError},
-    vocab::{BuildKey, Digest, Level, Manifest, Outcome, Phase, Reason, RecipeMeta, text::human_bytes},
+    transfer::{self, FileSource, TransferError, tree::Tree},
+    vocab::{BuildKey, Digest, Level, Manifest, Outcome, Phase, Reason, RecipeMeta, TreeMark, text::human_bytes},
 };
+
+/// For the smoke test of a recipe: a tiny model, one token.
+const SMOKE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Brings a worker to its place.
 pub async fn bring(
@@ -49,8 +52,12 @@ pub async fn bring(
         Action::Unchanged => Ok(Done::unchanged(plan.words())),
         Action::Send(binary) => {
             let name = binary.program_name.clone();
-            let program = Program { name, version: None, size: binary.size, digest: binary.digest.clone() };
-            let brought = errand.transfer(&program, &From::Here(binary.path.clone()), "").await?;
+            let program = Program { name, tree: None, version: None, size: binary.size, digest: binary.digest.clone() };
+            let from = match &binary.tree {
+                Some(tree) => From::Folder(tree.clone()),
+                None => From::Here(binary.path.clone()),
+            };
+            let brought = errand.transfer(&program, &from, "").await?;
             let tried = errand.verify(&program, brought, &["--version".to_owned()], Proof::Starts).await?;
             errand.activate(&program, tried, None, "").await
         }
@@ -73,7 +80,9 @@ struct Errand<'a> {
 
 /// A program beside its place.
 struct Brought {
-    part: String,
+    part: Part,
+    /// The entry point of a program of several files, with the sum of its tree.
+    entry: Option<(String, Digest)>,
     path: String,
     /// What is at its place now.
     found: Option<Digest>,
@@ -93,6 +102,7 @@ impl Errand<'_> {
         let kept = &made.kept;
         let program = Program {
             name: kept.artifact.program.clone(),
+            tree: kept.artifact.tree.clone(),
             version: Some(kept.artifact.version.clone()),
             size: kept.artifact.size,
             digest: Pending::known(kept.artifact.digest),
@@ -169,18 +179,20 @@ impl Errand<'_> {
         let limits = &self.run.settings.limits;
         let path = format!("{}/{}", layout.bin, program.name);
         let part = layout.part(&path, &format!("{id}{mark}"));
-        let found = phase(self.scope, Phase::Transfer, None, |scope| {
+        let (brought, found) = phase(self.scope, Phase::Transfer, None, |scope| {
             let (path, part) = (&path, &part);
+            let run = format!("{id}{mark}");
             async move {
                 let limited = scope.within("prepare", limits.short);
                 install::prepare(&limited, *target, layout, hands, &plan.worker, &program.name).await?;
+                let wanted = |entry, digest| tree::Wanted { worker: &plan.worker, run: &run, entry, digest };
                 let bring = async {
-                    match from {
-                        From::Host(built) => {
+                    match (from, &program.tree) {
+                        (From::Host(built), None) => {
                             let scope = scope.within("copying the program", limits.short * 4);
                             transfer::copy(&scope, *target, built, part, digest(program).await?).await?;
                         }
-                        From::Here(file) => {
+                        (From::Here(file), None) => {
                             let mut source = open(file)?;
                             let sent = transfer::upload(&scope, *target, part, &mut source, program.digest.wait()).await;
                             if let Err(TransferError::Digest { .. }) = sent {
@@ -188,23 +200,62 @@ impl Errand<'_> {
                             }
                             sent?;
                         }
+                        (From::Host(built), Some(mark)) => {
+                            let from = tree::From::Host(built, digest(program).await?);
+                            let wanted = wanted(&mark.entry, mark.digest);
+                            return Ok(tree::receive(&scope, *target, layout, part, wanted, from).await?);
+                        }
+                        (From::Here(file), Some(mark)) => {
+                            let from = tree::From::File(file, digest(program).await?);
+                            let wanted = wanted(&mark.entry, mark.digest);
+                            return Ok(tree::receive(&scope, *target, layout, part, wanted, from).await?);
+                        }
+                        (From::Folder(tree), _) => {
+                            let wanted = wanted(&tree.entry, digest(program).await?);
+                            let from = tree::From::Folder(tree);
+                            return Ok(tree::receive(&scope, *target, layout, part, wanted, from).await?);
+                        }
                     }
-                    Ok::<_, Failure>(())
+                    Ok::<_, Failure>(Part::file(part))
                 };
                 // What is there now is looked at meanwhile.
-                let look = async { Ok::<_, Failure>(install::digests(&scope, *target, &[path]).await?) };
+                let look = async {
+                    let found = match plan.old.as_ref().filter(|old| old.path == *path) {
+                        Some(old) => install::found(&scope, *target, &[old]).await,
+                        None => install::digests(&scope, *target, &[path]).await,
+                    };
+                    Ok::<_, Failure>(found?)
+                };
                 let (brought, found) = tokio::join!(bring, look);
-                brought?;
-                Ok(found?.into_iter().next().flatten())
+                Ok((brought?, found?.into_iter().next().flatten()))
             }
         })
         .await?;
-        Ok(Brought { part, path, found })
+        let entry = match (&program.tree, from) {
+            (Some(mark), _) => Some((mark.entry.clone(), mark.digest)),
+            (None, From::Folder(tree)) => Some((tree.entry.clone(), digest(program).await?)),
+            (None, _) => None,
+        };
+        Ok(Brought { part: brought, entry, path, found })
     }
 
     /// Runs what a recipe made as its entry says.
     async fn try_out(&self, program: &Program, brought: Brought, recipe: &RecipeMeta) -> Result<Tried, Failure> {
-        self.verify(program, brought, &recipe.worker.verify, Proof::Answers).await
+        let tried = self.verify(program, brought, &recipe.worker.verify, Proof::Answers).await?;
+        let Some(line) = &recipe.worker.smoke else { return Ok(tried) };
+        let part = &tried.brought.part.path;
+        let name = part.rsplit('/').next().unwrap_or_default().trim_start_matches('.');
+        let work = format!("{}/scratch/{name}.smoke", self.bench.facts.dirs.cache);
+        phase(self.scope, Phase::Verify, Some(SMOKE_LIMIT), |scope| {
+            let work = &work;
+            async move {
+                self.target.scratch(&scope, work).await?;
+                let tried = build::smoke(&scope, self.target, recipe, line, part, work).await?;
+                tried.map_err(|error| Failure::new(error).because(Some(Reason::Verify)))
+            }
+        })
+        .await?;
+        Ok(tried)
     }
 
     async fn verify(
@@ -216,7 +267,7 @@ impl Errand<'_> {
     ) -> Result<Tried, Failure> {
         let short = Some(self.run.settings.limits.short);
         let said = phase(self.scope, Phase::Verify, short, |scope| {
-            let part = &brought.part;
+            let part = &brought.part.path;
             async move { Ok(install::prove(&scope, self.target, part, &program.name, arguments, proof).await?) }
         })
         .await?;
@@ -233,7 +284,10 @@ impl Errand<'_> {
         whence: &str,
     ) -> Result<Done, Failure> {
         let Self { target, plan, hands, layout, .. } = self;
-        let digest = digest(program).await?;
+        let (entry, digest) = match tried.brought.entry {
+            Some((entry, digest)) => (Some(entry), digest),
+            None => (None, digest(program).await?),
+        };
         let (key, class) = match built {
             Some((key, class)) => (key, Some(class)),
             None => (plan.key.unwrap_or(BuildKey(digest)), None),
@@ -244,7 +298,8 @@ impl Errand<'_> {
             key,
             class,
             digest,
-            size: program.size,
+            size: program.tree.as_ref().map_or(program.size, |mark| mark.size),
+            entry,
             path: tried.brought.path,
             origin: plan.origin.clone(),
             run: self.id.clone(),
@@ -276,10 +331,13 @@ impl Errand<'_> {
 enum From {
     Host(String),
     Here(std::path::PathBuf),
+    Folder(Arc<Tree>),
 }
 
 struct Program {
     name: String,
+    /// Of one of several files in a tar.
+    tree: Option<TreeMark>,
     version: Option<String>,
     size: u64,
     digest: Pending,
@@ -294,6 +352,7 @@ impl std::convert::From<&Built> for Program {
     fn from(built: &Built) -> Self {
         Self {
             name: built.program.clone(),
+            tree: built.tree.clone(),
             version: Some(built.version.clone()),
             size: built.size,
             digest: Pending::known(built.digest),
@@ -325,6 +384,7 @@ fn replaced(scope: &Scope, plan: &WorkerPlan, new: &Manifest, found: Option<Dige
                 digest,
                 key: BuildKey(digest),
                 class: None,
+                entry: None,
                 previous,
                 ..new.clone()
             })

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     build::{Base, Cards, Class, build_key, nvcc_makes},
     preflight::check::Role,
-    vocab::{BuildKey, Digest, Facts, HostName, RecipeMeta},
+    vocab::{BuildKey, Digest, Facts, HostName, RecipeMeta, TreeMark},
 };
 
 /// So many machines are tried, one after the other, before a build has failed.
@@ -69,6 +69,8 @@ pub struct Offer {
     /// The file name it is installed under.
     pub program: String,
     pub version: String,
+    /// Of a program of several files; `path` is a link into its tree then.
+    pub tree: Option<TreeMark>,
     pub size: u64,
     pub digest: Digest,
 }

@@ -23,7 +23,7 @@ use crate::{
     },
     scope::Scope,
     target::{Captured, Command, Target},
-    vocab::{Digest, Facts, Host, Level, Phase, Reason},
+    vocab::{Digest, Facts, Host, Level, Manifest, Phase, Reason, WorkerId},
 };
 
 /// Brings the host's workers to what is asked.
@@ -111,9 +111,8 @@ async fn decide(
     let limits = &run.settings.limits;
     let scope = scope.in_phase(Phase::Preflight);
     // A program that replaces none is read while it is sent.
-    let hangs = |worker: &crate::vocab::WorkerId| {
-        request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker)
-    };
+    let hangs =
+        |worker: &WorkerId| request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker);
     for binary in request.binaries.iter().filter(|binary| hangs(&binary.worker)) {
         let read = scope.race(binary.digest.wait()).await?;
         read.map_err(|error| Failure::new(error).because(Some(Reason::Transfer)).in_phase(Phase::Preflight))?;
@@ -124,18 +123,18 @@ async fn decide(
     loop {
         let planned = plan::plan(&run.catalog, host, request, facts, &digests, limits.install);
         let plans = planned.map_err(|no| Failure::refused(no.text, no.hint))?;
-        let unchanged = plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref());
-        let paths: Vec<&str> = unchanged.map(|old| old.path.as_str()).collect();
+        let unchanged: Vec<&Manifest> =
+            plans.iter().filter(|plan| !plan.changes()).filter_map(|plan| plan.old.as_ref()).collect();
         let limited = scope.within("sha256 of installed programs", limits.short * 4);
-        let found = install::digests(&limited, target, &paths)
+        let found = install::found(&limited, target, &unchanged)
             .await
             .map_err(|error| Failure::from(error).in_phase(Phase::Preflight))?;
-        let same = paths.iter().zip(&found).all(|(path, found)| digests.get(*path) == Some(found));
+        let same = unchanged.iter().zip(&found).all(|(old, found)| digests.get(&old.path) == Some(found));
         if same {
             return Ok(plans);
         }
         // A changed file is planned differently, and is not asked for again.
-        let found: Vec<_> = paths.iter().map(ToString::to_string).zip(found).collect();
+        let found: Vec<_> = unchanged.iter().map(|old| old.path.clone()).zip(found).collect();
         digests.extend(found);
     }
 }
@@ -167,6 +166,8 @@ async fn compare(
         let layout = undo::plain_layout(facts, old);
         let limited = scope.within("kept versions", run.settings.limits.short);
         let found = install::kept(&limited, target, &layout, old).await?;
+        // A kept tree has no link that leads to it.
+        let found = found.filter(|(_, manifest)| manifest.entry.is_none());
         kept.extend(found.and_then(|(path, manifest)| roster::offer(&host.name, &manifest, &path)));
     }
     let none = needs.is_empty();

@@ -296,7 +296,8 @@ fn plan_recipe(
 ) -> Result<WorkerPlan, Refusal> {
     let worker = &recipe.worker;
     let class = Class::of(worker.accelerator, facts);
-    if let (Some(asked), Some(level)) = (request.cpu_level, class.level)
+    let asked_level = request.cpu_level.or(worker.cpu_level);
+    if let (Some(asked), Some(level)) = (asked_level, class.level)
         && asked > level
     {
         return Err(Refusal::new(
@@ -304,7 +305,7 @@ fn plan_recipe(
             Some("leave this host out, or name a lower --cpu-level"),
         ));
     }
-    let class = Class { level: class.level.and(request.cpu_level).or(class.level), ..class };
+    let class = Class { level: class.level.and(asked_level).or(class.level), ..class };
     let old = present(facts, &worker.id, dir);
     let plan = |action, why, key, verdicts| WorkerPlan {
         host: host.name.clone(),
@@ -320,7 +321,7 @@ fn plan_recipe(
         limit: limit.or(worker.limit).unwrap_or_else(|| standard_limit(worker.accelerator)),
         verdicts,
     };
-    let there = old.as_ref().filter(|old| is_as_asked(old, &recipe, &class, request.cpu_level));
+    let there = old.as_ref().filter(|old| is_as_asked(old, &recipe, &class, asked_level));
     if let Some(old) = there.filter(|old| !request.reinstall && intact(old, old.key, digests)) {
         return Ok(plan(Action::Unchanged, why, Some(old.key), Vec::new()));
     }

@@ -138,8 +138,7 @@ async fn states(
     target: &dyn Target,
     manifests: impl Iterator<Item = &Manifest> + Clone,
 ) -> Result<Vec<WorkerStatus>, Failure> {
-    let paths: Vec<&str> = manifests.clone().map(|m| m.path.as_str()).collect();
-    let found = install::digests(scope, target, &paths).await?;
+    let found = install::found(scope, target, &manifests.clone().collect::<Vec<_>>()).await?;
     let states = manifests.zip(found).map(|(manifest, found)| WorkerStatus {
         manifest: manifest.clone(),
         state: match found {

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     preflight::binary::Program,
+    transfer::tree::Tree,
     vocab::{Digest, Host, RecipeMeta, WorkerId},
 };
 
@@ -123,6 +124,8 @@ pub struct Binary {
     /// The file name it is installed under.
     pub program_name: String,
     pub path: PathBuf,
+    /// Of a program of several files: what is in the folder `path`.
+    pub tree: Option<Arc<Tree>>,
     /// "linux-x86_64", if it was said for which platform it is.
     pub platform: Option<String>,
     pub program: Program,

@@ -28,7 +28,7 @@ use crate::{
     build::{Class, build_key},
     preflight,
     scope::Scope,
-    vocab::{BuildKey, Host, HostName, RecipeMeta, WorkerId},
+    vocab::{BuildKey, Host, HostName, RecipeMeta, TreeMark, WorkerId},
 };
 
 /// So long nobody came: then those that are there go on without the others.
@@ -205,7 +205,9 @@ impl Roster {
         let grouped = |builders: &[Builder]| -> Vec<(Vec<Need>, Grouping)> {
             let recipes = by_recipe(&needs);
             let group = |needs: Vec<Need>| {
-                let stock = stock(&needs[0].recipe, &kept, &offers);
+                let recipe = &needs[0].recipe;
+                let stock = stock(recipe, &kept, &offers);
+                let rules = Rules { level: rules.level.or(recipe.worker.cpu_level), ..rules.clone() };
                 let grouping = group(&needs, builders, &stock, &rules);
                 (needs, grouping)
             };
@@ -351,6 +353,11 @@ pub fn offer(host: &HostName, manifest: &crate::vocab::Manifest, path: &str) -> 
         path: path.to_owned(),
         program: manifest.path.rsplit('/').next()?.to_owned(),
         version: manifest.version.clone(),
+        tree: manifest.entry.as_ref().map(|entry| TreeMark {
+            entry: entry.clone(),
+            digest: manifest.digest,
+            size: manifest.size,
+        }),
         size: manifest.size,
         digest: manifest.digest,
     })

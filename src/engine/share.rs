@@ -7,7 +7,10 @@
 //! lets go, and the next one takes over; so no task ever waits for one that waits itself. A way that fails is followed
 //! by the next one, and when there is none left, all get to know why.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::Notify;
 
@@ -22,11 +25,15 @@ use super::{
 };
 use crate::{
     artifacts::{Artifact, Artifacts, Checked},
+    install::tree,
     scope::Scope,
     target::Target,
     transfer,
     vocab::{HostName, Level, Outcome, Phase, Reason, RecipeMeta},
 };
+
+/// For reading and packing what is installed.
+const TREE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A group of hosts at work.
 pub struct Share {
@@ -184,7 +191,7 @@ impl Share {
         run: &Run,
         host: &HostName,
         ticket: &Ticket,
-        limit: std::time::Duration,
+        limit: Duration,
     ) -> Result<Arc<Made>, Failure> {
         let mut told = false;
         let result = loop {
@@ -229,7 +236,7 @@ impl Share {
         run: &Run,
         ticket: &Ticket,
         mut drive: Drive<'_>,
-        limit: std::time::Duration,
+        limit: Duration,
     ) -> Result<(), Failure> {
         while let Some(way) = self.ways.get(drive.next) {
             scope.check().map_err(|stop| Failure::from(stop).in_phase(Phase::Build))?;
@@ -269,7 +276,7 @@ impl Share {
         run: &Run,
         ticket: &Ticket,
         way: &Way,
-        limit: std::time::Duration,
+        limit: Duration,
     ) -> Result<Option<Made>, Failure> {
         let cache = Artifacts::new(run.settings.cache_dir.join("artifacts"));
         let made = |kept, at_builder| Made::new(kept, way, at_builder);
@@ -282,7 +289,8 @@ impl Share {
                 let Some(bench) = self.bench(&offer.host) else { return Ok(None) };
                 let lease = bench.lease(scope, run).await?;
                 let there = scope.for_host(&offer.host);
-                let kept = take(&there, lease.target(), &cache, offer, way, &self.recipe).await;
+                let scratch = format!("{}/scratch/{}.{}.take", bench.facts.dirs.cache, scope.events().run(), way.key);
+                let kept = take(&there, lease.target(), &cache, offer, way, &self.recipe, &scratch).await;
                 ticket.confirm(&offer.host, lease.end().await);
                 kept.map(|kept| Some(made(kept, None)))
             }
@@ -366,6 +374,7 @@ async fn build(
         key: way.key,
         class: way.class.to_string(),
         program: built.program.clone(),
+        tree: built.tree.clone(),
         size: built.size,
         digest: built.digest,
         from: way.words(),
@@ -384,6 +393,7 @@ async fn take(
     offer: &Offer,
     way: &Way,
     recipe: &RecipeMeta,
+    scratch: &str,
 ) -> Result<Checked, Failure> {
     let artifact = Artifact {
         worker: recipe.worker.id.clone(),
@@ -391,12 +401,24 @@ async fn take(
         key: way.key,
         class: way.class.to_string(),
         program: offer.program.clone(),
+        tree: offer.tree.clone(),
         size: offer.size,
         digest: offer.digest,
         from: way.words(),
         made_at: now(),
     };
-    phase(scope, Phase::Transfer, None, |scope| keep(scope, target, cache, artifact, &offer.path)).await
+    phase(scope, Phase::Transfer, None, |scope| async move {
+        match &offer.tree {
+            None => keep(scope, target, cache, artifact, &offer.path).await,
+            Some(mark) => {
+                let limited = scope.within("packing a program of several files", TREE_LIMIT);
+                let packed = tree::pack(&limited, target, &offer.path, &recipe.worker.id, mark, scratch).await?;
+                let artifact = Artifact { size: packed.size, digest: packed.digest, ..artifact };
+                keep(scope, target, cache, artifact, &packed.path).await
+            }
+        }
+    })
+    .await
 }
 
 async fn keep(

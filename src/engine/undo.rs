@@ -82,7 +82,7 @@ pub async fn remove(
         let hands = if of_root(facts, manifest) { &root } else { &Hands::Own };
         let layout = layout_of(scope, facts, manifest, hands);
         phase(scope, Phase::Install, Some(run.settings.limits.short * 4), |scope| async move {
-            let digest = install::digests(&scope, target, &[&manifest.path]).await?.into_iter().next().flatten();
+            let digest = install::found(&scope, target, &[manifest]).await?.into_iter().next().flatten();
             let removed = install::remove(&scope, target, &layout, hands, manifest, digest, force).await;
             removed.map_err(|error| sudo::explain(error, hands, &places_of(facts, manifest), facts))
         })

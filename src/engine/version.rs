@@ -110,6 +110,7 @@ mod tests {
             worker: WorkerId::new("w").unwrap(),
             version: version.into(),
             class: None,
+            entry: None,
             key: BuildKey(Digest::new([0; 32])),
             digest: Digest::new([0; 32]),
             size: 1,

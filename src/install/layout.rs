@@ -56,6 +56,12 @@ impl Layout {
         format!("{}/store/{digest}", self.data)
     }
 
+    /// A tree on its way to the store.
+    pub fn tree_part(&self, worker: &WorkerId, run: &str) -> String {
+        let folder = if self.parts == self.bin { self.stores() } else { self.parts.clone() };
+        format!("{folder}/.{worker}.{run}")
+    }
+
     /// The kept version of the program at `path`.
     pub fn kept(&self, digest: &Digest, path: &str) -> String {
         format!("{}/{}", self.store(digest), base(path))

@@ -5,6 +5,7 @@
 //! once, and only then renamed; the manifest follows in the same script. What was there before goes to the store as a
 //! hard link first, so that a rollback needs nothing from anywhere else. Whatever stops this in the middle leaves
 //! either the old program or the new one: a program whose digest is not its manifest's is simply installed again.
+//! Programs of several files: see [`tree`].
 
 mod layout;
 mod lock;
@@ -12,16 +13,18 @@ pub mod packages;
 mod running;
 mod scripts;
 pub mod sudo;
+pub mod tree;
 
 pub use layout::Layout;
 pub use lock::{LockError, lock};
 pub use running::running;
 pub use sudo::{Hands, Places, Sudo};
+pub use tree::{Part, found};
 
 use crate::{
     scope::Scope,
     target::{Captured, Command, Target, TargetError},
-    transfer::{self, TransferError, digest_script, parse_digest},
+    transfer::{self, TransferError, digest_script, parse_digest, tree::TreeError},
     vocab::{Digest, Manifest, Reason, WorkerId, text::sh_join},
     wire,
 };
@@ -33,6 +36,8 @@ pub enum InstallError {
     Target(#[from] TargetError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    #[error("cannot install it: {0}")]
+    Tree(#[from] TreeError),
     #[error("cannot write to {dir}: {words}")]
     Directory { dir: String, words: String },
     #[error("{command} ended with status {status}: {words}")]
@@ -41,6 +46,9 @@ pub enum InstallError {
     Activate { path: String, words: String },
     #[error("sudo did not put {path} in place: {words}")]
     Root { path: String, words: String },
+    /// What no line of sudoers can pin: it was tried with a shell as root.
+    #[error("sudo did not put {path}, a program of several files, in place: {words}")]
+    RootShell { path: String, words: String },
     #[error("there is no earlier version of {0} to go back to")]
     NoPrevious(WorkerId),
     #[error("the kept version of {worker} is damaged: {what}")]
@@ -66,6 +74,10 @@ impl InstallError {
         match self {
             Self::DoesNotRun { status: 126, .. } => Some("is the install directory on a filesystem mounted noexec?"),
             Self::Foreign { .. } => Some("move it away, or say --force to remove it all the same"),
+            Self::RootShell { .. } => Some(
+                "unlike a single program, it needs the right to run sh through sudo: with a password (--ask-sudo-pass), \
+                 or by NOPASSWD: ALL; without --system it goes to the user's own folder",
+            ),
             Self::Directory { words, .. } if words.contains("space") => Some("free some space there and run again"),
             _ => None,
         }
@@ -153,13 +165,16 @@ pub async fn activate(
     target: &dyn Target,
     layout: &Layout,
     hands: &Hands,
-    part: &str,
+    part: &Part,
     new: &Manifest,
     old: Option<&Manifest>,
 ) -> Result<(), InstallError> {
     if let Hands::Root(sudo) = hands {
         let places = Places::new(layout, &new.worker, scripts::base(&new.path));
-        return sudo::put(scope, target, sudo, &places, layout.parts(), part, new, old).await;
+        return match new.entry.is_some() || old.is_some_and(|old| old.entry.is_some()) {
+            true => sudo::put_tree(scope, target, sudo, &places, part, new, old).await,
+            false => sudo::put(scope, target, sudo, &places, layout.parts(), &part.path, new, old).await,
+        };
     }
     let text = |manifest: &Manifest| {
         wire::manifest::write(manifest).map_err(|error| InstallError::Manifest(error.to_string()))
@@ -167,8 +182,11 @@ pub async fn activate(
     let old_text = old.map(text).transpose()?;
     let staged = layout.manifest_part(&new.worker, &new.run);
     target.scratch(scope, &staged).await?;
+    if new.entry.is_some() {
+        target.cleanup(scope, &tree::undo(layout, new, &layout.tree_part(&new.worker, &new.run))).await?;
+    }
     let keep = old.zip(old_text.as_deref());
-    let script = scripts::activate(layout, part, &staged, new, &text(new)?, keep);
+    let script = scripts::activate(layout, &part.path, &staged, new, &text(new)?, keep);
     let mut said = Captured::default();
     let exit = target.run(scope, &Command::own("activate", script), &mut said).await?;
     if exit.status == 0 {
@@ -201,11 +219,14 @@ pub async fn rollback(
         prepare(scope, target, layout, hands, &current.worker, name).await?;
     }
     let part = layout.part(&current.path, run);
-    match transfer::copy(scope, target, &kept, &part, previous).await {
-        Err(TransferError::Digest { got, .. }) => return Err(damaged(format!("its sha256 is {got}"))),
-        other => other?,
-    }
-    prove(scope, target, &part, name, &["--version".into()], Proof::Starts).await?;
+    let part = match old.entry {
+        Some(_) => tree::kept(scope, target, &kept, &old, &part).await?,
+        None => match transfer::copy(scope, target, &kept, &part, previous).await {
+            Err(TransferError::Digest { got, .. }) => return Err(damaged(format!("its sha256 is {got}"))),
+            other => other.map(|()| Part::file(part))?,
+        },
+    };
+    prove(scope, target, &part.path, name, &["--version".into()], Proof::Starts).await?;
     old.previous = Some(current.digest);
     run.clone_into(&mut old.run);
     now.clone_into(&mut old.installed_at);
@@ -293,7 +314,7 @@ pub async fn remove(
     Err(InstallError::Activate { path: manifest.path.clone(), words: said.last_words() })
 }
 
-/// The digests of files on the host, in the order of `paths`; `None` for one that is not there.
+/// The digests of single files on the host, in the order of `paths`; `None` for one that is not there.
 ///
 /// # Errors
 /// The host has no tool for it.

@@ -52,24 +52,26 @@ pub async fn digest_of(scope: &Scope, target: &dyn Target, path: &str) -> Result
 /// It cannot be read.
 pub async fn file_digest(path: &Path) -> Result<(Digest, u64), TransferError> {
     let owned = path.to_owned();
-    let read = move || {
-        let mut file = std::fs::File::open(owned)?;
-        let mut hash = Sha256::new();
-        let (mut buffer, mut len) = (vec![0; 256 << 10], 0);
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok((Digest::new(hash.finalize().into()), len)),
-                n => {
-                    hash.update(&buffer[..n]);
-                    len += n as u64;
-                }
-            }
-        }
-    };
+    let read = move || hash_file(std::fs::File::open(owned)?);
     let shown = || path.display().to_string();
     match tokio::task::spawn_blocking(read).await {
         Ok(done) => done.map_err(|error| TransferError::Read { path: shown(), error }),
         Err(error) => Err(TransferError::Read { path: shown(), error: std::io::Error::other(error) }),
+    }
+}
+
+/// The sha256 and length of what is left to read.
+pub(super) fn hash_file(mut file: impl Read) -> std::io::Result<(Digest, u64)> {
+    let mut hash = Sha256::new();
+    let (mut buffer, mut len) = (vec![0; 256 << 10], 0);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((Digest::new(hash.finalize().into()), len)),
+            n => {
+                hash.update(&buffer[..n]);
+                len += n as u64;
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod digest;
 mod download;
 mod memo;
 mod source;
+pub mod tree;
 
 pub use digest::{digest_of, digest_script, file_digest, parse_digest};
 pub use download::download;

@@ -69,6 +69,17 @@ pub struct Artifact {
     pub digest: Digest,
 }
 
+/// What a program of several files is known by, beside the tar that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeMark {
+    /// Its entry point, "bin/NAME".
+    pub entry: String,
+    /// The sum of the tree, not of the tar.
+    pub digest: Digest,
+    /// Bytes of all files.
+    pub size: u64,
+}
+
 /// The record beside an installed program; the host's own word about what is there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
@@ -81,6 +92,8 @@ pub struct Manifest {
     pub size: u64,
     /// Absolute path of the program.
     pub path: String,
+    /// Of a program of several files, its entry point ("bin/NAME") in the tree that `digest` is of; `path` is a link to it.
+    pub entry: Option<String>,
     /// Catalog or folder that the recipe came from, or "binary".
     pub origin: String,
     /// Run that installed it.

@@ -17,7 +17,7 @@ pub mod settings;
 pub mod text;
 pub mod version;
 
-pub use artifact::{Artifact, BuildKey, Digest, Manifest};
+pub use artifact::{Artifact, BuildKey, Digest, Manifest, TreeMark};
 pub use depends::{Dependency, Needed};
 pub use duration::parse_duration;
 pub use event::{

@@ -33,6 +33,8 @@ struct Form {
     digest: String,
     size: u64,
     path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entry: Option<String>,
     origin: String,
     run: String,
     installed_at: String,
@@ -53,6 +55,7 @@ pub fn write(manifest: &Manifest) -> Result<String, ManifestError> {
         digest: manifest.digest.to_string(),
         size: manifest.size,
         path: manifest.path.clone(),
+        entry: manifest.entry.clone(),
         origin: manifest.origin.clone(),
         run: manifest.run.clone(),
         installed_at: manifest.installed_at.clone(),
@@ -80,6 +83,10 @@ pub fn read(text: &str) -> Result<Manifest, ManifestError> {
     if !form.path.starts_with('/') || form.path.split('/').any(|part| part == "..") {
         return Err(ManifestError::Value { key: "path", why: "is not an absolute path" });
     }
+    let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains('/');
+    if form.entry.as_deref().is_some_and(|entry| !entry.strip_prefix("bin/").is_some_and(plain)) {
+        return Err(ManifestError::Value { key: "entry", why: "is not a program in bin" });
+    }
     Ok(Manifest {
         worker: WorkerId::new(&form.worker)?,
         version: line("version", form.version)?,
@@ -87,6 +94,7 @@ pub fn read(text: &str) -> Result<Manifest, ManifestError> {
         class: form.class.map(|class| line("class", class)).transpose()?,
         digest: Digest::parse(&form.digest)?,
         size: form.size,
+        entry: form.entry.map(|entry| line("entry", entry)).transpose()?,
         path: line("path", form.path)?,
         origin: line("origin", form.origin)?,
         run: line("run", form.run)?,
@@ -108,6 +116,7 @@ mod tests {
             digest: Digest::new([0x01; 32]),
             size: 4096,
             path: "/usr/local/bin/echo-worker".into(),
+            entry: None,
             origin: "built in".into(),
             run: "20260102-030405-abcdef".into(),
             installed_at: "2026-01-02T03:04:05Z".into(),
@@ -121,6 +130,7 @@ mod tests {
         assert_eq!(read(&write(&one).unwrap()), Ok(one.clone()));
         one.previous = Some(Digest::new([2; 32]));
         one.class = Some("linux-x86_64 glibc 2.36 x86-64-v3".into());
+        one.entry = Some("bin/echo-worker".into());
         one.origin = "a \"catalog\" of 'ours'".into();
         assert_eq!(read(&write(&one).unwrap()), Ok(one));
     }
@@ -166,7 +176,13 @@ mod tests {
 
     #[test]
     fn a_bad_manifest_is_not_written() {
-        let bad = Manifest { path: "bin/x".into(), ..manifest() };
-        assert!(write(&bad).is_err());
+        for bad in [
+            Manifest { path: "bin/x".into(), ..manifest() },
+            Manifest { entry: Some("lib/echo-worker".into()), ..manifest() },
+            Manifest { entry: Some("bin/../echo-worker".into()), ..manifest() },
+            Manifest { entry: Some("bin/..".into()), ..manifest() },
+        ] {
+            assert!(write(&bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod install;
 mod loss;
 mod needs;
 mod once;
+mod packages;
 mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]

@@ -257,6 +257,52 @@ fn a_host_on_which_it_does_not_run_builds_its_own() {
 }
 
 #[test]
+fn a_smoke_test_is_run_where_the_program_will_be() {
+    let shop = Shop::new(&["one", "two"]);
+    shop.hosts(&[("one", ""), ("two", ", NO_DEVICE = \"1\"")]);
+    let line = r#"test -f model.bin && "$RBEE_PROGRAM" && [ -z "$NO_DEVICE" ] || { echo no kernel image >&2; exit 9; }"#;
+    let recipe = shop.recipe_with("cc", &format!("accelerator = \"cpu\"\nsmoke = '{line}'\n"));
+    fs::write(Path::new(&recipe).join("model.bin"), [0, 1, 2]).unwrap();
+    let ran = shop.stage.events(&format!("fleet install {recipe} -H all")).exits(1);
+    ran.outcome("one", "changed");
+    let failed = ran.outcome("two", "failed");
+    assert_eq!((&failed["reason"], &failed["phase"]), (&"verify".into(), &"verify".into()), "{ran}");
+    assert!(failed["error"].as_str().unwrap().contains("status 9: no kernel image"), "{ran}");
+    assert!(!shop.stage.bin("two").join("tool").exists(), "{ran}");
+    ["one", "two"].iter().for_each(|host| shop.stage.is_clean(host, &ran));
+    assert_eq!(shop.compiled().len(), 2, "two tried a build of its own{ran}");
+}
+
+#[test]
+fn a_program_of_several_files_is_shared_like_any_other() {
+    let shop = Shop::new(&["one", "two", "three"]);
+    let recipe = shop.stage.recipe(
+        "many",
+        r#"build() {
+cc
+}
+package() {
+mkdir -p "$pkgdir/usr/bin" "$pkgdir/usr/lib"
+echo 'echo many 1.0' >"$pkgdir/usr/lib/part.sh"
+printf '%s\n' '#!/bin/sh' '. "$(dirname "$(readlink -f "$0")")/../lib/part.sh"' >"$pkgdir/usr/bin/many"
+chmod 755 "$pkgdir/usr/bin/many"
+}
+"#,
+    );
+    let ran = shop.stage.events(&format!("fleet install {recipe} -H one,two")).exits(0);
+    assert_eq!(shop.compiled().len(), 1, "{ran}");
+    // Without the cache, it is taken from a host that has it.
+    fs::remove_dir_all(shop.artifacts()).unwrap();
+    let ran = shop.stage.events(&format!("fleet install {recipe} -H all")).exits(0).says("taken from one");
+    assert_eq!(shop.compiled().len(), 1, "{ran}");
+    for host in ["one", "two", "three"] {
+        let said = Command::new(shop.stage.bin(host).join("many")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "many 1.0", "{host}{ran}");
+        shop.stage.is_clean(host, &ran);
+    }
+}
+
+#[test]
 fn one_host_may_be_named_to_build_selected_or_not() {
     let shop = Shop::new(&["one", "two", "far"]);
     let recipe = shop.recipe();

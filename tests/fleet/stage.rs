@@ -149,7 +149,11 @@ impl Stage {
 
 fn hidden_part(path: &Path, name: &str) -> bool {
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
-    name.starts_with('.') && (folder == "bin" || folder == "installed")
+    name.starts_with('.') && (folder == "bin" || folder == "installed") || text_of(path).contains("/rbee/store/.")
+}
+
+fn text_of(path: &Path) -> &str {
+    path.to_str().unwrap_or_default()
 }
 
 fn files_below(root: &Path, found: &mut BTreeMap<PathBuf, (u64, i64, u64)>) {

@@ -29,8 +29,8 @@ async fn a_phase_that_does_not_come_to_its_end_is_an_error() {
             "package() installed no executable file",
         ),
         (
-            "package() { _install; cp -p \"$pkgdir/usr/bin/probe\" \"$pkgdir/usr/bin/other\"; }",
-            "package() installed 2 executable files, and a worker is one: probe/usr/bin/other, probe/usr/bin/probe",
+            "package() { _install; cd \"$pkgdir/usr/bin\"; cp -p probe one; mv probe two; }",
+            "package() made more than one program, and it has 2 executable files in bin, and none is named probe: one, two",
         ),
         (
             "package() { _install; mv \"$pkgdir/usr/bin/probe\" \"$pkgdir/usr/bin/-rf\"; }",

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod needs;
+mod packages;
 mod password;
 #[path = "../support/rig.rs"]
 mod rig;

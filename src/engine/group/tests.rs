@@ -111,6 +111,7 @@ impl Case {
             path: "/x".into(),
             program: "x".into(),
             version: "1".into(),
+            tree: None,
             size: 1,
             digest: Digest::new([0; 32]),
         });

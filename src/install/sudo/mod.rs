@@ -26,6 +26,10 @@
 //! the right to run `sh` as root, which who types a password for sudo usually has; whoever has not is shown the lines.
 //! The file is opened by root there, so that it must not be readable for others until its sha256 is the right one.
 //!
+//! A program of several files is beyond such lines: its paths are as many as its files, and `tar` as root makes of an
+//! archive whatever the archive says, devices and set-user-ID files among it. So a tree takes the right to run `sh` as
+//! root, with a password or without, and root unpacks it where nobody else can look until its sum is the right one.
+//!
 //! Nobody but root can end what root runs. A step under sudo is therefore a critical section: cancel waits for it.
 
 mod ask;
@@ -33,13 +37,14 @@ mod pinned;
 mod scripts;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::time::Duration;
 
 pub use ask::{AskError, Asked, Right, ask};
 pub use pinned::{Operations, Places, Tools, sudoers_lines};
 
-use super::InstallError;
+use super::{InstallError, Part};
 use crate::{
     scope::Scope,
     target::{Captured, Command, Exit, Target, TargetError},
@@ -143,6 +148,36 @@ pub async fn put(
     }
 }
 
+/// Installs a tree, or a program in place of a tree; `part` lies in the user's scratch.
+///
+/// # Errors
+/// With the host's own words; the old program is still there then.
+pub async fn put_tree(
+    scope: &Scope,
+    target: &dyn Target,
+    sudo: &Sudo,
+    places: &Places,
+    part: &Part,
+    new: &Manifest,
+    old: Option<&Manifest>,
+) -> Result<(), InstallError> {
+    let text = |manifest: &Manifest| {
+        wire::manifest::write(manifest).map_err(|error| InstallError::Manifest(error.to_string()))
+    };
+    let keep = old.filter(|old| old.digest != new.digest).map(|old| Ok::<_, InstallError>((old, text(old)?)));
+    let keep = keep.transpose()?;
+    let script = tree::put(sudo, places, part, new, &text(new)?, keep.as_ref().map(|(m, t)| (*m, t.as_str())), old);
+    let mut said = Captured::default();
+    match run(scope, target, sudo, "sudo: install", script, &mut said).await?.status {
+        0 => Ok(()),
+        scripts::OTHER_DIGEST => {
+            let words = "the copy beside it has another sha256, so it was changed on the way".to_owned();
+            Err(InstallError::Activate { path: new.path.clone(), words })
+        }
+        _ => Err(refused_shell(new, &said)),
+    }
+}
+
 /// Removes program, manifest and kept version.
 ///
 /// # Errors
@@ -155,15 +190,23 @@ pub async fn remove(
     manifest: &Manifest,
 ) -> Result<(), InstallError> {
     let mut said = Captured::default();
-    let script = scripts::remove(sudo, places, manifest);
+    let script = match manifest.entry {
+        Some(_) => tree::remove(sudo, places, manifest),
+        None => scripts::remove(sudo, places, manifest),
+    };
     match run(scope, target, sudo, "sudo: remove", script, &mut said).await?.status {
         0 => Ok(()),
+        _ if manifest.entry.is_some() => Err(refused_shell(manifest, &said)),
         _ => Err(refused(manifest, &said)),
     }
 }
 
 fn refused(manifest: &Manifest, said: &Captured) -> InstallError {
     InstallError::Root { path: manifest.path.clone(), words: words(&String::from_utf8_lossy(&said.stderr)) }
+}
+
+fn refused_shell(manifest: &Manifest, said: &Captured) -> InstallError {
+    InstallError::RootShell { path: manifest.path.clone(), words: words(&String::from_utf8_lossy(&said.stderr)) }
 }
 
 /// Runs a step to its end, cancelled or not; nobody could end it.

@@ -78,7 +78,8 @@ pub fn remove(sudo: &Sudo, places: &Places, manifest: &Manifest) -> String {
         let store = layout.store(previous);
         let (kept, text) = (layout.kept(previous, &manifest.path), layout.kept_manifest(previous, &manifest.worker));
         body.push_str(&format!(
-            "[ ! -d {store} ] || {{ root {rm} -f {kept} {text}; root {rmdir} {store}; }}\n",
+            "[ ! -d {store}/bin ] || root {rm} -rf {store}/bin {store}/lib {store}/share\n\
+             [ ! -d {store} ] || {{ root {rm} -f {kept} {text}; root {rmdir} {store}; }}\n",
             store = sh_quote(&store),
             rm = sh_quote(&sudo.tools.rm),
             kept = sh_quote(&kept),
@@ -118,7 +119,14 @@ fn as_root(sudo: &Sudo, body: &str, parts: Option<&str>) -> String {
         let body = format!("root() {{ {program} -k -n -- \"$@\"; }}\n{body}{after}");
         return format!("{ENGLISH}umask 022\n{before}{body}");
     }
+    as_one(sudo, body)
+}
+
+/// All of `body` as root, by a shell of root's.
+pub fn as_one(sudo: &Sudo, body: &str) -> String {
+    let program = sh_quote(&sudo.tools.sudo);
     // A step that is cut off from its controller comes to its end, as nobody but root could end or clean it.
     let body = format!("trap '' HUP INT TERM PIPE\numask 022\nroot() {{ \"$@\"; }}\n{body}");
-    format!("{ENGLISH}exec {program} -k -S -p '' -- {} -c {}\n", sh_quote(&sudo.tools.sh), sh_quote(&body))
+    let how = if sudo.password.is_some() { "-S -p ''" } else { "-n" };
+    format!("{ENGLISH}exec {program} -k {how} -- {} -c {}\n", sh_quote(&sudo.tools.sh), sh_quote(&body))
 }

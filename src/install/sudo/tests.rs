@@ -33,6 +33,7 @@ fn manifest() -> Manifest {
         digest: Digest::new([2; 32]),
         size: 7,
         path: "/usr/local/bin/echo".into(),
+        entry: None,
         origin: "built in".into(),
         run: "RUN".into(),
         installed_at: "2026-01-01T00:00:00Z".into(),
