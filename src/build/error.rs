@@ -12,6 +12,9 @@ pub enum BuildError {
     /// The recipe or its sources are at fault; the text says how: "build() failed with status 2".
     #[error("{text}")]
     Failed { phase: Phase, text: String },
+    /// A source could not be had from where it was asked for.
+    #[error("{text}")]
+    Unreachable { text: String },
     /// A package that cannot be installed as it is.
     #[error("{text}")]
     Package { text: String, hint: &'static str },
@@ -34,6 +37,7 @@ impl BuildError {
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Failed { phase, .. } => Some(phase.reason()),
+            Self::Unreachable { .. } => Some(Phase::Fetch.reason()),
             Self::Package { .. } => Some(Phase::Package.reason()),
             Self::Missing { .. } | Self::Environment(_) => Some(Reason::Build),
             Self::Target(error) => error.reason(),
@@ -46,6 +50,9 @@ impl BuildError {
             Self::Missing { hint, .. } => Some(hint),
             Self::Package { hint, .. } => Some(hint),
             Self::Target(error) => error.hint(),
+            Self::Unreachable { .. } => {
+                Some("if the host cannot get there, --fetch controller gets the sources here and sends them")
+            }
             Self::Failed { .. } | Self::Environment(_) => None,
         }
     }

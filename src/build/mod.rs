@@ -16,6 +16,7 @@ mod progress;
 mod smoke;
 mod staged;
 mod tree;
+pub mod trees;
 
 pub use class::{Base, Cards, Class, nvcc_makes};
 pub use error::BuildError;
@@ -23,4 +24,4 @@ pub use key::build_key;
 pub use program::{Built, Packages};
 pub use progress::{Meter, Steps, is_bar};
 pub use smoke::smoke;
-pub use staged::{Pin, Staged, stage};
+pub use staged::{Fetched, Pin, Staged, stage};

@@ -22,6 +22,27 @@ const NO_TAR: i32 = 91;
 const NO_BASH: i32 = 92;
 const NO_FOLDER: i32 = 93;
 
+/// The driver's status for a source that could not be had from where it ran.
+const UNREACHABLE: i32 = 69;
+
+/// What a fetch has to tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetched {
+    pub pins: Vec<Pin>,
+    /// Sources that nothing checks, each with why: "file.bin (SKIP)".
+    pub unverified: Vec<String>,
+}
+
+impl Fetched {
+    /// Reads the driver's records: how many are not checked, those, and the pins in pairs.
+    fn read(records: &[String]) -> Option<Self> {
+        let (count, rest) = records.split_first()?;
+        let (unverified, pins) = rest.split_at_checked(count.parse().ok()?)?;
+        let pins = pins.chunks_exact(2).map(|pair| Pin { name: pair[0].clone(), commit: pair[1].clone() }).collect();
+        Some(Self { pins, unverified: unverified.to_vec() })
+    }
+}
+
 /// The exact commit that a git source had when it was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
@@ -32,9 +53,9 @@ pub struct Pin {
 
 /// A recipe that lies, with its driver, in a work folder on a target.
 pub struct Staged<'t> {
-    target: &'t dyn Target,
-    work: String,
-    path: Vec<String>,
+    pub(super) target: &'t dyn Target,
+    pub(super) work: String,
+    pub(super) path: Vec<String>,
     worker: WorkerId,
     entry: Option<String>,
 }
@@ -87,14 +108,39 @@ impl Staged<'_> {
         Evaluated::parse(&records).ok_or_else(|| BuildError::failed(Phase::Fetch, "the recipe's metadata is garbled"))
     }
 
-    /// Gets and checks all sources; tells which commits the git ones are.
+    /// Gets and checks all sources, or what was [given](Staged::give); tells which commits the git ones are.
     ///
     /// # Errors
-    /// [`BuildError::Failed`] naming the source.
-    pub async fn fetch(&self, scope: &Scope, output: &mut dyn Output) -> Result<Vec<Pin>, BuildError> {
-        let records = self.phase(scope, RecipePhase::Fetch, Phase::Fetch, output).await?;
-        let pins = records.chunks_exact(2).map(|pair| Pin { name: pair[0].clone(), commit: pair[1].clone() });
-        Ok(pins.collect())
+    /// [`BuildError::Failed`] naming the source, [`BuildError::Unreachable`] where it might be had elsewhere.
+    pub async fn fetch(&self, scope: &Scope, output: &mut dyn Output) -> Result<Fetched, BuildError> {
+        self.fetched(scope, RecipePhase::Fetch, output).await
+    }
+
+    /// Gets and checks all sources and leaves them as one archive at [`Staged::archive`], for a build elsewhere.
+    ///
+    /// # Errors
+    /// As [`Staged::fetch`].
+    pub async fn gather(&self, scope: &Scope, output: &mut dyn Output) -> Result<Fetched, BuildError> {
+        self.fetched(scope, RecipePhase::Gather, output).await
+    }
+
+    /// Where an archive of sources lies when it was gathered, and is put to be given.
+    pub fn archive(&self) -> String {
+        format!("{}/sources.tar", self.work)
+    }
+
+    /// Takes the archive that was put at [`Staged::archive`] for all sources: nothing is fetched from then on.
+    ///
+    /// # Errors
+    /// It cannot be unpacked.
+    pub async fn give(&self, scope: &Scope) -> Result<(), BuildError> {
+        let script = "cd -- \"$work\" && mkdir given && tar -xof sources.tar -C given && rm -f sources.tar\n";
+        self.own(scope, "unpack the sources", script).await.map(drop)
+    }
+
+    async fn fetched(&self, scope: &Scope, phase: RecipePhase, output: &mut dyn Output) -> Result<Fetched, BuildError> {
+        let records = self.phase(scope, phase, Phase::Fetch, output).await?;
+        Fetched::read(&records).ok_or_else(|| BuildError::failed(Phase::Fetch, "the result of the fetch is garbled"))
     }
 
     /// Runs `prepare()`, `pkgver()` and `build()`, as far as the recipe has them.
@@ -177,6 +223,9 @@ impl Staged<'_> {
         }
         match parse_result(&left.stdout, exit.status) {
             PhaseResult::Done(records) => Ok(records),
+            PhaseResult::Failed(text) if exit.status == UNREACHABLE && reported == Phase::Fetch => {
+                Err(BuildError::Unreachable { text })
+            }
             PhaseResult::Failed(text) => Err(BuildError::failed(reported, text)),
         }
     }

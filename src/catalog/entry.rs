@@ -61,6 +61,8 @@ const KEYS: &[Key<Entry>] = &[
     Key { name: "entry", read: |e, at| at.text().map(|text| e.worker.entry = Some(text)) },
     Key { name: "features", read: |e, at| at.list().map(|list| e.worker.features = list) },
     Key { name: "needs", read: |e, at| at.section(NEEDS, &mut e.worker.needs) },
+    Key { name: "mirrors", read: |e, at| at.mirrors().map(|mirrors| e.worker.mirrors = mirrors) },
+    Key { name: "submodules", read: |e, at| at.flag().map(|flag| e.worker.submodules = flag) },
     Key { name: "implementation", read: |e, at| at.text().map(|text| e.offer.implementation = Some(text)) },
     Key { name: "build_system", read: |e, at| at.text().map(|text| e.offer.build_system = Some(text)) },
     Key { name: "binary_name", read: |e, at| at.text().map(|text| e.offer.binary_name = Some(text)) },
@@ -177,7 +179,9 @@ mod tests {
     fn everything_can_be_said() {
         let meta = read(
             "id = 'other'\nfamily = 'fam'\nname = 'N'\nlimit = '1.5h'\nverify = ['-V']\nfeatures = ['a', 'b']\n\
-             platforms = ['macos']\n[needs]\ndisk = '1.5 GB'\nmemory = '512 MiB'\ntools = ['cmake>=3.14']\n",
+             platforms = ['macos']\nsubmodules = true\n\
+             mirrors = { 'https://a/' = ['https://b/', 'file:///c/'], 'http://d/' = 'https://d/' }\n\
+             [needs]\ndisk = '1.5 GB'\nmemory = '512 MiB'\ntools = ['cmake>=3.14']\n",
         )
         .unwrap();
         assert_eq!((meta.id.as_str(), meta.family.as_str(), meta.name.as_str()), ("other", "fam", "N"));
@@ -186,6 +190,9 @@ mod tests {
         assert_eq!((more.smoke.as_deref(), more.cpu_level), (Some("$RBEE_PROGRAM -n 1"), Some(3)));
         assert!(read("cpu_level = 'v5'").is_err());
         assert_eq!((meta.needs.disk, meta.needs.memory), (1_500_000_000, 512 << 20));
+        let mirrors: Vec<_> = meta.mirrors.iter().map(ToString::to_string).collect();
+        assert_eq!(mirrors, ["https://a/=https://b/", "https://a/=file:///c/", "http://d/=https://d/"]);
+        assert!(meta.submodules);
         assert_eq!((meta.platforms, meta.features), (vec!["macos".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
     }
 
@@ -216,6 +223,13 @@ mod tests {
             ("name = 3", ":1: expected a string"),
             ("name = \"\\u001b[31m\"", ":1: control characters are not allowed"),
             ("verify = '--version'", ":1: \"verify\" is not a list"),
+            ("submodules = 'yes'", ":1: \"submodules\" is neither true nor false"),
+            ("mirrors = 'https://a/'", ":1: \"mirrors\" is not a table of URLs"),
+            (
+                "[mirrors]\n'https://a/' = ['https://b/',\n'http://b/']",
+                ":3: \"https://a/\" would be asked for without TLS",
+            ),
+            ("[mirrors]\n'https://a/' = 3", ":2: \"https://a/\" is not a list of strings"),
             ("name = 'x'\nname = 'y'", ":2: "),
             ("name = 'x'\nname", ":2: "),
             ("max_context_length = -1", "\"max_context_length\" is not a whole number"),

@@ -20,7 +20,12 @@ const LEFT_BEHIND: [&str; 3] = ["src", "pkg", ".git"];
 
 /// Reads every file below `root`, sorted by path.
 pub(super) fn read_folder(root: &Path) -> Result<Vec<RecipeFile>, CatalogError> {
-    let mut found = Found { root, files: Vec::new(), entries: 0, bytes: 0 };
+    read_all_but(root, None)
+}
+
+/// The same without one folder.
+pub(super) fn read_all_but(root: &Path, except: Option<&Path>) -> Result<Vec<RecipeFile>, CatalogError> {
+    let mut found = Found { root, except, files: Vec::new(), entries: 0, bytes: 0 };
     found.walk("", 0)?;
     found.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found.files)
@@ -41,6 +46,7 @@ pub(super) fn read_text(root: &Path, name: &str, limit: u64) -> Result<Option<St
 
 struct Found<'a> {
     root: &'a Path,
+    except: Option<&'a Path>,
     files: Vec<RecipeFile>,
     entries: usize,
     bytes: u64,
@@ -63,6 +69,9 @@ impl Found<'_> {
                 return refuse("its name has control characters, a backslash, or is not UTF-8");
             };
             if depth == 0 && (LEFT_BEHIND.contains(&name) || name.contains(".pkg.tar")) {
+                continue;
+            }
+            if self.except == Some(path.as_path()) {
                 continue;
             }
             let relative = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };

@@ -8,6 +8,7 @@
 //!
 //! Which variant of a family a host gets ([`choose`]) is a pure function of entries and facts.
 
+mod author;
 mod choose;
 mod depends;
 mod entry;
@@ -19,6 +20,7 @@ mod reader;
 mod shelf;
 mod srcinfo;
 
+pub use author::{Authored, read_recipe};
 pub use choose::{Pick, fits};
 pub use entry::{Entry, parse_entry};
 pub use error::CatalogError;

@@ -8,7 +8,7 @@ use toml::{
 };
 
 use super::{CatalogError, error::nearest};
-use crate::vocab::WorkerId;
+use crate::vocab::{Mirror, WorkerId};
 
 /// More than any of the texts of an entry needs.
 const TEXT_BYTES: usize = 1000;
@@ -123,6 +123,25 @@ impl At<'_> {
     /// A list whose every item is one of `known`.
     pub fn subset(self, known: &[&str]) -> Result<Vec<String>, CatalogError> {
         self.items()?.into_iter().map(|item| item.one_of(known).map(|place| known[place].to_owned())).collect()
+    }
+
+    /// `{ "https://host/path/" = ["https://mirror/path/", …] }`, or one text instead of a list.
+    pub fn mirrors(self) -> Result<Vec<Mirror>, CatalogError> {
+        let table = self.value.get_ref().as_table();
+        let table = table.ok_or_else(|| self.wrong(format!("{:?} is not a table of URLs", self.name)))?;
+        if table.len() > LIST_ITEMS {
+            return Err(self.wrong(format!("{:?} has too many items", self.name)));
+        }
+        let mut mirrors = Vec::new();
+        for (prefix, value) in table {
+            let name: &str = prefix.get_ref();
+            let at = At { text: self.text, name, value };
+            let places = if value.get_ref().is_str() { vec![at] } else { at.items()? };
+            for place in places {
+                mirrors.push(Mirror::new(name, &place.text()?).map_err(|error| place.wrong(error.to_string()))?);
+            }
+        }
+        Ok(mirrors)
     }
 
     /// A table below this key, read by keys of its own.

@@ -114,7 +114,7 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
             ]],
             Finding::Check { facts, verdicts } => vec![check_row(&name, facts, verdicts, host)],
             // They have tables of their own.
-            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) => Vec::new(),
+            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) | Finding::Recipe(_) => Vec::new(),
             Finding::Status(workers) if workers.is_empty() => {
                 vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
             }
@@ -250,6 +250,7 @@ fn one(finding: &Finding) -> (&'static str, Value) {
         Finding::Check { facts, verdicts } => {
             ("check", json!({ "facts": facts_value(facts), "verdicts": verdicts_value(verdicts) }))
         }
+        Finding::Recipe(reading) => ("recipe", Value::from(reading.words())),
         Finding::Trust(stations) => ("servers", stations.iter().map(station_value).collect()),
         Finding::Status(workers) => ("workers", workers.iter().map(installed_value).collect()),
         Finding::Held(all) => (

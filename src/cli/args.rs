@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::args_worker::WorkerCommand;
+use super::{args_sources::SourceFlags, args_worker::WorkerCommand};
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -86,6 +86,9 @@ pub enum Command {
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// For authors of recipes: read, lint and build one, as makepkg does
+    #[command(subcommand)]
+    Recipe(super::recipe::RecipeCommand),
     /// The inventory itself
     #[command(subcommand)]
     Inventory(InventoryCommand),
@@ -191,6 +194,8 @@ pub struct InstallFlags {
     pub build: BuildWhere,
     #[command(flatten)]
     pub once: super::args_once::OnceFlags,
+    #[command(flatten)]
+    pub sources: SourceFlags,
     /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,
@@ -203,6 +208,9 @@ pub struct InstallFlags {
     /// Build and install even what is there already
     #[arg(long)]
     pub reinstall: bool,
+    /// Also run the recipe's own tests, its check() function, when it is built
+    #[arg(long)]
+    pub check: bool,
     /// Where a build lacks tools or libraries, have the host's package manager install them, as root through sudo
     ///
     /// The line that is run is told before, and by `fleet check` and `fleet plan`. Nothing ends it in the middle: Ctrl+C waits
@@ -344,7 +352,7 @@ pub enum ImportCommand {
     },
 }
 
-fn some_duration(text: &str) -> Result<Duration, String> {
+pub fn some_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing".into()),
         Ok(duration) => Ok(duration),

@@ -41,6 +41,8 @@ pub enum Answer {
     Available { all: bool },
     /// One worker, in the catalog and on the hosts.
     Worker(WorkerId),
+    /// A recipe, in the words of its folder's author.
+    Recipe(Box<super::recipe::About>),
 }
 
 impl Asked {
@@ -96,10 +98,13 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
         // Looked for among the hosts, once those are known.
         build_on: None,
         cpu_level: flags.once.cpu_level,
+        fetch: flags.sources.fetch.into(),
+        mirrors: flags.sources.mirror.clone(),
         binaries,
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,
+        check: flags.check,
         install_deps: flags.install_deps,
         dry_run,
     })

@@ -15,15 +15,15 @@ use super::{
     context::{Context, worker_id},
     offers,
     output::{self, Kind},
-    password, print, signals, sudo_password,
+    password, print, recipe, signals, sudo_password,
     table::table,
     tell, trust, worker,
 };
 use crate::{
     catalog::Catalog,
     engine::{
-        Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, local_build::LocalBuilds,
-        request::Wanted,
+        Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, gather::Gathering,
+        local_build::LocalBuilds, request::Wanted,
     },
     inventory::Intent,
     report::{self, Lines},
@@ -215,6 +215,7 @@ pub async fn carry_out(
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         local_builds,
+        gathering: Gathering::new(&settings.cache_dir.join("scratch"), &id),
         sudo,
         who: format!("{}@{}", settings.user, machine()),
         settings,
@@ -240,6 +241,7 @@ pub async fn carry_out(
             Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
             Answer::Available { all } => offers::available(global, &run.catalog, &conclusion, *all),
             Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
+            Answer::Recipe(about) => return Ok(recipe::answer(global, &conclusion, about)),
         }
     }
     Ok(exit(&conclusion, asked.changes_exit))

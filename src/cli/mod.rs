@@ -5,6 +5,7 @@
 mod answer;
 mod args;
 mod args_once;
+mod args_sources;
 mod args_worker;
 mod asked;
 mod cache;
@@ -16,6 +17,7 @@ mod offers;
 mod output;
 mod password;
 mod programs;
+mod recipe;
 mod sandbox;
 mod signals;
 mod sudo_password;
@@ -97,6 +99,7 @@ fn run() -> Result<ExitCode, Complaint> {
         }
         Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
         Command::Cache(command) => cache::run(&args.global, &command),
+        Command::Recipe(command) => runtime()?.block_on(recipe::run(args.global, command)),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {

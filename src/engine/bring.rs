@@ -98,7 +98,7 @@ impl Errand<'_> {
     /// What one of several hosts made for all of them.
     async fn shared(&self, share: &Share, ticket: &Ticket) -> Result<Done, Failure> {
         let (host, recipe) = (&self.bench.host.name, &share.recipe);
-        let made = share.get(self.scope, self.run, host, ticket, self.plan.limit).await?;
+        let made = share.get(self.scope, self.run, host, ticket, self.plan).await?;
         let kept = &made.kept;
         let program = Program {
             name: kept.artifact.program.clone(),
@@ -163,7 +163,17 @@ impl Errand<'_> {
         let Self { scope, plan, .. } = *self;
         let (host, facts, limits) = (&self.bench.host, &self.bench.facts, &self.run.settings.limits);
         let work = format!("{}/scratch/{}.{}{mark}", facts.dirs.cache, self.id, plan.worker);
-        let making = Making { recipe, facts, env: &host.env, class: &plan.class, limit: plan.limit, limits };
+        let making = Making {
+            recipe,
+            facts,
+            env: &host.env,
+            class: &plan.class,
+            check: plan.check,
+            sources: plan.sources(self.run),
+            mirrors: self.run.request.mirrors(),
+            limit: plan.limit,
+            limits,
+        };
         let built = build_in(scope, self.target, &making, &work).await?;
         let program = Program::from(&built);
         let brought = self.transfer(&program, &From::Host(built.path), mark).await?;

@@ -14,11 +14,14 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Failure, Finding, Fleet, Request, SudoPassword, job, local_build::LocalBuilds, roster::Roster};
 use super::{
+    Failure, Finding, Fleet, Request, SudoPassword,
+    gather::Gathering,
     group::Need,
+    job,
+    local_build::LocalBuilds,
     request::InstallRequest,
-    roster::{Assignment, Seen},
+    roster::{Assignment, Roster, Seen},
 };
 use crate::{
     catalog::Catalog,
@@ -40,6 +43,8 @@ pub struct Run {
     /// One refused host refuses all.
     pub all_or_nothing: bool,
     pub local_builds: LocalBuilds,
+    /// Sources that are fetched here for hosts.
+    pub gathering: Gathering,
     pub sudo: SudoPassword,
     /// "user@machine": what a host's lock is told.
     pub who: String,
@@ -112,7 +117,8 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
             }
         }
     }
-    let doubt = run.local_builds.close().await;
+    let (built, gathered) = tokio::join!(run.local_builds.close(), run.gathering.close());
+    let doubt = built.or(gathered);
     let doubts = roster.doubts();
     let mut summaries: Vec<HostSummary> = hosts
         .iter()

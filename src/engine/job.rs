@@ -207,6 +207,7 @@ async fn work(
                 Way::Back(worker, _) => undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await,
             }
         }
+        Request::Recipe(request) => super::author::recipe(scope, run, host, target, request, findings).await,
         Request::Rollback { worker } => {
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
@@ -220,7 +221,8 @@ async fn work(
     }
 }
 
-async fn facts(scope: &Scope, run: &Run, target: &dyn Target) -> Result<Facts, Failure> {
+/// Looks at the host.
+pub(super) async fn facts(scope: &Scope, run: &Run, target: &dyn Target) -> Result<Facts, Failure> {
     let limit = Some(run.settings.limits.short);
     phase(scope, Phase::Preflight, limit, |scope| async move {
         let facts = preflight::probe(&scope, target).await?;

@@ -7,11 +7,13 @@
 //! builds ([`share`]). What a phase decides is decided by pure functions of facts and request ([`plan`]); what it waits for, it
 //! waits for through its scope. A failure stops its own host only.
 
+pub mod author;
 mod bench;
 mod bring;
 pub mod dispatch;
 mod failure;
 mod fleet;
+pub mod gather;
 pub mod group;
 mod install;
 mod job;
@@ -35,6 +37,7 @@ mod watch;
 pub use dispatch::{Conclusion, Run, dispatch};
 pub use failure::Failure;
 pub use fleet::{Fleet, LocalFleet, SshFleet};
+pub use gather::FetchPlace;
 pub use query::{Finding, Held, InstalledState, WorkerStatus};
 pub use request::{Binary, BuildPlace, InstallRequest, Request};
 pub use sudo_password::SudoPassword;

@@ -6,7 +6,7 @@ use super::{
     install,
     job::Done,
     phase::phase,
-    plan,
+    plan::{self, WorkerPlan},
     request::{BuildPlace, InstallRequest},
     sudo_password::Inside,
 };
@@ -17,7 +17,7 @@ use crate::{
     },
     preflight::{
         self, Provision,
-        check::{self, Grade, Role},
+        check::{self, Role},
         needs,
     },
     scope::Scope,
@@ -126,23 +126,15 @@ pub async fn provide<'a>(
         return as_it_is(facts, inside);
     };
     // What else stands against this host is said by its plan; nothing is installed in vain.
-    if plan::recipes(&run.catalog, host, request, &facts).iter().any(|recipe| {
-        let asked = check::Request {
-            role: Role::BuildAndReceive,
-            worker: Some(&recipe.worker),
-            program: None,
-            size: None,
-            system: request.system,
-        };
-        check::check(&facts, &asked).iter().any(|verdict| verdict.grade == Grade::No && verdict.what != "tools")
-    }) {
+    let then = as_if(facts.clone(), &wanted);
+    if !provision.whole || is_as_asked(run, host, request, &facts) || refused(run, host, request, &then) {
         return as_it_is(facts, inside);
     }
     let line = provision.line();
     let speak = scope.in_phase(Phase::Preflight);
     if request.dry_run {
         speak.notice(Level::Warning, format!("would install first what is missing there: {line}"), None);
-        return as_it_is(as_if(facts, &wanted), inside);
+        return as_it_is(then, inside);
     }
     trusted(&provision.path, &facts, &line)?;
     if !ticket.wait().await {
@@ -172,6 +164,27 @@ pub async fn provide<'a>(
     }
     let done = Done::changed(format!("installed by {}: {}", provision.manager, provision.packages().join(" ")));
     Ok(Provided { facts: found, inside: run.sudo.inside(), done: Some(done) })
+}
+
+/// Whether nothing has to be built for the host.
+fn is_as_asked(run: &Run, host: &Host, request: &InstallRequest, facts: &Facts) -> bool {
+    let digests = facts.installed.iter().map(|manifest| (manifest.path.clone(), Some(manifest.digest))).collect();
+    let plans = plan::plan(&run.catalog, host, request, facts, &digests, None);
+    plans.is_ok_and(|plans| !plans.iter().any(WorkerPlan::changes))
+}
+
+/// Whether something stands against a host that builds for itself.
+fn refused(run: &Run, host: &Host, request: &InstallRequest, facts: &Facts) -> bool {
+    plan::recipes(&run.catalog, host, request, facts).iter().any(|recipe| {
+        let asked = check::Request {
+            role: Role::BuildAndReceive,
+            worker: Some(&recipe.worker),
+            program: None,
+            size: None,
+            system: request.system,
+        };
+        check::refuses(&check::check(facts, &asked))
+    })
 }
 
 /// Runs the package manager; where sudo wants a password, with that.
@@ -219,7 +232,11 @@ async fn bring(
     let failed = |text: String| Failure::new(text).hint(Some(format!("what was run: {line}")));
     let manager = provision.manager;
     if scope.check().is_err() {
-        let end = if ran == Ran::Done { "came to its end".to_owned() } else { format!("ended with {ran:?}") };
+        let end = match &ran {
+            Ran::Done => "came to its end".to_owned(),
+            Ran::Password => "was not run".to_owned(),
+            Ran::Failed { status, words } => format!("failed with status {status}: {words}"),
+        };
         scope.notice(Level::Warning, format!("{manager} was waited for, and {end}"), None);
     }
     scope.check()?;

@@ -3,6 +3,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
+    Run,
+    gather::{FetchPlace, Sources},
     group::{Place, Source},
     request::{Binary, BuildPlace, InstallRequest, Wanted},
     share::Share,
@@ -55,6 +57,10 @@ pub struct WorkerPlan {
     pub old: Option<Manifest>,
     /// For fetch, build and package together.
     pub limit: Duration,
+    /// Where its sources are fetched, if they are.
+    pub fetch: FetchPlace,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     pub verdicts: Vec<Verdict>,
 }
 
@@ -102,6 +108,14 @@ impl WorkerPlan {
                     self.dir.words()
                 )
             }
+        }
+    }
+
+    /// How a build on a host comes by its sources.
+    pub(super) fn sources<'a>(&self, run: &'a Run) -> Sources<'a> {
+        match self.fetch {
+            FetchPlace::Host => Sources::OnHost,
+            FetchPlace::Controller => Sources::Sent(&run.gathering),
         }
     }
 
@@ -279,6 +293,8 @@ fn plan_binary(
         action: if same && !request.reinstall { Action::Unchanged } else { Action::Send(binary.clone()) },
         old,
         limit: Duration::ZERO,
+        fetch: FetchPlace::Host,
+        check: false,
         verdicts: checked,
     })
 }
@@ -307,18 +323,25 @@ fn plan_recipe(
     }
     let class = Class { level: class.level.and(asked_level).or(class.level), ..class };
     let old = present(facts, &worker.id, dir);
-    let plan = |action, why, key, verdicts| WorkerPlan {
+    let plan = |action, why: String, key, verdicts| WorkerPlan {
         host: host.name.clone(),
         worker: worker.id.clone(),
         version: recipe.version.clone(),
         origin: recipe.origin.clone(),
-        why,
+        why: match (&action, request.fetch) {
+            (Action::BuildOwn(_) | Action::Share(..), FetchPlace::Controller) => {
+                format!("{why}; its sources are fetched here")
+            }
+            _ => why,
+        },
         key,
         class: class.clone(),
         dir: dir.clone(),
         action,
         old: old.clone(),
         limit: limit.or(worker.limit).unwrap_or_else(|| standard_limit(worker.accelerator)),
+        fetch: request.fetch,
+        check: request.check,
         verdicts,
     };
     let there = old.as_ref().filter(|old| is_as_asked(old, &recipe, &class, asked_level));
@@ -378,7 +401,7 @@ fn intact(manifest: &Manifest, key: BuildKey, digests: &HashMap<String, Option<D
     manifest.key == key && digests.get(&manifest.path) == Some(&Some(manifest.digest))
 }
 
-const fn standard_limit(accelerator: Accelerator) -> Duration {
+pub(super) const fn standard_limit(accelerator: Accelerator) -> Duration {
     Duration::from_secs(match accelerator {
         Accelerator::Cpu => 600,
         Accelerator::Cuda => 1200,

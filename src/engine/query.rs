@@ -32,6 +32,8 @@ pub enum Finding {
     Trust(Vec<Station>),
     /// What would be done, a plan a worker.
     Plan(Vec<plan::WorkerPlan>),
+    /// What bash read in a recipe.
+    Recipe(Box<super::author::Reading>),
 }
 
 /// An installed worker and what became of it.
@@ -92,6 +94,7 @@ impl Finding {
             Self::Held(held) => installed(held.iter().map(|held| &held.status)),
             Self::Facts(facts) => facts.platform(),
             Self::Trust(stations) => trust::words(stations),
+            Self::Recipe(reading) => reading.words(),
             Self::Plan(plans) => plans.iter().map(plan::WorkerPlan::words).collect::<Vec<_>>().join("; "),
         }
     }
@@ -136,10 +139,11 @@ pub async fn held(scope: &Scope, target: &dyn Target, facts: &Facts, worker: &Wo
 async fn states(
     scope: &Scope,
     target: &dyn Target,
-    manifests: impl Iterator<Item = &Manifest> + Clone,
+    manifests: impl Iterator<Item = &Manifest>,
 ) -> Result<Vec<WorkerStatus>, Failure> {
-    let found = install::found(scope, target, &manifests.clone().collect::<Vec<_>>()).await?;
-    let states = manifests.zip(found).map(|(manifest, found)| WorkerStatus {
+    let manifests: Vec<&Manifest> = manifests.collect();
+    let found = install::found(scope, target, &manifests).await?;
+    let states = manifests.into_iter().zip(found).map(|(manifest, found)| WorkerStatus {
         manifest: manifest.clone(),
         state: match found {
             None => InstalledState::Missing,

@@ -4,10 +4,12 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::gather::FetchPlace;
+use super::author::{RecipeRequest, RecipeTask};
 use crate::{
     preflight::binary::Program,
     transfer::tree::Tree,
-    vocab::{Digest, Host, RecipeMeta, WorkerId},
+    vocab::{Digest, Host, Mirror, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -39,6 +41,8 @@ pub enum Request {
         worker: WorkerId,
         force: bool,
     },
+    /// For the authors of recipes.
+    Recipe(RecipeRequest),
 }
 
 impl Request {
@@ -48,6 +52,15 @@ impl Request {
             Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
+            Self::Recipe(request) => matches!(request.task, RecipeTask::Build(_)),
+        }
+    }
+
+    /// Other places of sources.
+    pub fn mirrors(&self) -> &[Mirror] {
+        match self {
+            Self::Install(request) => &request.mirrors,
+            _ => &[],
         }
     }
 
@@ -65,6 +78,7 @@ impl Request {
             Self::Look { worker: Some(_) } => "get",
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
+            Self::Recipe(request) => request.verb(),
         }
     }
 }
@@ -78,6 +92,9 @@ pub struct InstallRequest {
     pub build_on: Option<Host>,
     /// 1 to 4 of the x86-64 levels, instead of the lowest of the hosts that share a build.
     pub cpu_level: Option<u8>,
+    pub fetch: FetchPlace,
+    /// Other places of sources, before those that a worker's entry names.
+    pub mirrors: Vec<Mirror>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
     /// The system's folder and no other.
@@ -86,6 +103,8 @@ pub struct InstallRequest {
     pub fix_path: bool,
     /// Install even what is there already.
     pub reinstall: bool,
+    /// Run the recipe's own tests, too.
+    pub check: bool,
     /// Have the host's package manager bring what a build there lacks.
     pub install_deps: bool,
     /// Stop after the plan.

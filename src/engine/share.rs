@@ -8,6 +8,7 @@
 //! by the next one, and when there is none left, all get to know why.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,10 +19,12 @@ use super::{
     Failure, Run,
     bench::{Bench, Lease},
     dispatch::Ticket,
+    gather::Sources,
     group::{Group, Need, Offer, Place, Source, Way},
     install::now,
     make::{Making, build_in},
     phase::phase,
+    plan::WorkerPlan,
 };
 use crate::{
     artifacts::{Artifact, Artifacts, Checked},
@@ -29,7 +32,7 @@ use crate::{
     scope::Scope,
     target::Target,
     transfer,
-    vocab::{HostName, Level, Outcome, Phase, Reason, RecipeMeta},
+    vocab::{Facts, HostName, Level, Outcome, Phase, Reason, RecipeMeta},
 };
 
 /// For reading and packing what is installed.
@@ -191,7 +194,7 @@ impl Share {
         run: &Run,
         host: &HostName,
         ticket: &Ticket,
-        limit: Duration,
+        plan: &WorkerPlan,
     ) -> Result<Arc<Made>, Failure> {
         let mut told = false;
         let result = loop {
@@ -213,7 +216,7 @@ impl Share {
             match drive {
                 Some(drive) => {
                     scope.race(ticket.take_place()).await?;
-                    self.drive(scope, run, ticket, drive, limit).await?;
+                    self.drive(scope, run, ticket, drive, plan).await?;
                 }
                 None => {
                     if !std::mem::replace(&mut told, true) && !self.first().is_at(host) {
@@ -236,11 +239,11 @@ impl Share {
         run: &Run,
         ticket: &Ticket,
         mut drive: Drive<'_>,
-        limit: Duration,
+        plan: &WorkerPlan,
     ) -> Result<(), Failure> {
         while let Some(way) = self.ways.get(drive.next) {
             scope.check().map_err(|stop| Failure::from(stop).in_phase(Phase::Build))?;
-            match self.go(scope, run, ticket, way, limit).await {
+            match self.go(scope, run, ticket, way, plan).await {
                 Ok(Some(made)) => {
                     drive.done = Some(Ok(Arc::new(made)));
                     return Ok(());
@@ -276,7 +279,7 @@ impl Share {
         run: &Run,
         ticket: &Ticket,
         way: &Way,
-        limit: Duration,
+        plan: &WorkerPlan,
     ) -> Result<Option<Made>, Failure> {
         let cache = Artifacts::new(run.settings.cache_dir.join("artifacts"));
         let made = |kept, at_builder| Made::new(kept, way, at_builder);
@@ -301,7 +304,7 @@ impl Share {
                 let work = format!("{}/{}", builds.dir()?, &way.key.to_string()[..16]);
                 let there = scope.for_host(&HostName::local());
                 let env = Default::default();
-                let making = Making { recipe: &self.recipe, facts: &facts, env: &env, class: &way.class, limit, limits };
+                let making = self.making(run, way, plan, &facts, &env, Sources::Here);
                 let (kept, _) = build(&there, &*target, &cache, way, &making, &work).await?;
                 Ok(Some(made(kept, None)))
             }
@@ -312,9 +315,7 @@ impl Share {
                 let key = &way.key.to_string()[..8];
                 let work = format!("{}/scratch/{id}.{}.{key}", bench.facts.dirs.cache, self.recipe.worker.id);
                 let there = scope.for_host(name);
-                let limits = &run.settings.limits;
-                let (facts, env) = (&bench.facts, &bench.host.env);
-                let making = Making { recipe: &self.recipe, facts, env, class: &way.class, limit, limits };
+                let making = self.making(run, way, plan, &bench.facts, &bench.host.env, plan.sources(run));
                 let built = build(&there, lease.target(), &cache, way, &making, &work).await;
                 let lent = lease.is_lent();
                 ticket.confirm(name, Lease::end(lease).await);
@@ -322,6 +323,20 @@ impl Share {
                 Ok(Some(made(kept, lent.then(|| (name.clone(), path)))))
             }
         }
+    }
+
+    fn making<'a>(
+        &'a self,
+        run: &'a Run,
+        way: &'a Way,
+        plan: &WorkerPlan,
+        facts: &'a Facts,
+        env: &'a BTreeMap<String, String>,
+        sources: Sources<'a>,
+    ) -> Making<'a> {
+        let (limits, mirrors) = (&run.settings.limits, run.request.mirrors());
+        let (recipe, class) = (&*self.recipe, &way.class);
+        Making { recipe, facts, env, class, check: plan.check, sources, mirrors, limit: plan.limit, limits }
     }
 
     fn bench(&self, host: &HostName) -> Option<&Arc<Bench>> {

@@ -34,6 +34,8 @@ pub struct Provision {
     pub arguments: Vec<String>,
     /// Whether the user has to become root for it.
     pub sudo: bool,
+    /// Whether nothing is missing that no package is known to bring.
+    pub whole: bool,
 }
 
 impl Provision {
@@ -63,8 +65,11 @@ pub(super) fn provision(facts: &Facts, missing: &[&str]) -> Option<Provision> {
         Some((manager, facts.tool(manager.program).filter(|_| own)?))
     })?;
     let mut packages: Vec<&str> = Vec::new();
-    for name in missing.iter().filter(|name| !from_xcode(facts, name)) {
-        let names = capability::of(name).map_or("", |capability| capability.packages[manager.column]);
+    let mut whole = true;
+    for name in missing {
+        let bringer = capability::of(name).filter(|_| !from_xcode(facts, name));
+        let names = bringer.map_or("", |capability| capability.packages[manager.column]);
+        whole &= !names.is_empty();
         for name in names.split_ascii_whitespace() {
             if !packages.contains(&name) {
                 packages.push(name);
@@ -80,6 +85,7 @@ pub(super) fn provision(facts: &Facts, missing: &[&str]) -> Option<Provision> {
         arguments: manager.arguments.iter().chain(&packages).map(ToString::to_string).collect(),
         // brew refuses to be root.
         sudo: facts.uid != Some(0) && manager.column != BREW,
+        whole,
     })
 }
 
@@ -122,6 +128,7 @@ mod tests {
         assert_eq!(install_line(&mac, &["c++", "cmake"]).unwrap(), "xcode-select --install && brew install cmake");
         assert_eq!(install_line(&mac, &["nvcc"]), None);
         let brew = provision(&mac, &["c++", "cmake"]).unwrap();
-        assert_eq!((brew.line().as_str(), brew.sudo), ("brew install cmake", false));
+        assert_eq!((brew.line().as_str(), brew.sudo, brew.whole), ("brew install cmake", false, false));
+        assert!(provision(&mac, &["cmake"]).unwrap().whole);
     }
 }

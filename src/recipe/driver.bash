@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs one phase of a recipe: bash driver.bash eval|fetch|build|package WORK
+# Runs one phase of a recipe: bash driver.bash eval|gather|fetch|build|package WORK
 #
 #   WORK/recipe/   the recipe's folder ($startdir)        WORK/src/        $srcdir
 #   WORK/pkg/      $pkgdir is below it                    WORK/result/     what the phase has to tell
@@ -15,7 +15,12 @@ umask 022
 unset BASH_ENV ENV CDPATH GLOBIGNORE GREP_OPTIONS POSIXLY_CORRECT
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_NAMESPACE GIT_PREFIX
 # Not exported, even if the environment has such names.
-unset srcdir pkgdir startdir CARCH pkgname pkgbase pkgver pkgrel epoch arch source options noextract
+unset srcdir pkgdir startdir CARCH
+_rbee_strings='changelog epoch install pkgbase pkgdesc pkgrel pkgver url'
+_rbee_sums='cksums md5sums sha1sums sha224sums sha256sums sha384sums sha512sums b2sums'
+_rbee_arch_lists="checkdepends conflicts depends makedepends optdepends provides replaces source $_rbee_sums"
+_rbee_lists="arch backup groups license noextract options validpgpkeys $_rbee_arch_lists"
+unset pkgname $_rbee_strings $_rbee_lists
 
 _rbee_phase=$1
 _rbee_work=$2
@@ -36,6 +41,12 @@ _rbee_fail() {
   builtin exit 1
 }
 
+# A failure that might not be one elsewhere: told by the status.
+_rbee_unreachable() {
+  (_rbee_fail "$1")
+  builtin exit 69
+}
+
 # The function that runs now, for the one who finds no result.
 _rbee_at() {
   builtin printf '%s' "$1" >|"$_rbee_result/$_rbee_phase.at"
@@ -54,12 +65,14 @@ _rbee_have() {
 _rbee_source() {
   _rbee_at PKGBUILD
   builtin cd -- "$startdir" || _rbee_fail "cannot enter the recipe's folder"
+  _rbee_guarded
   builtin shopt -u extglob
   if ! builtin source "$startdir/PKGBUILD"; then
     _rbee_fail "PKGBUILD ended with an error when it was read"
   fi
   builtin shopt -s extglob
   IFS=$' \t\n'
+  _rbee_unguarded
 }
 
 _rbee_check() {
@@ -100,13 +113,56 @@ _rbee_dump() {
   builtin printf '%s\0' "$name" "${#values[@]}" "${values[@]}"
 }
 
+# Names of a recipe's variables, those of its architectures too, in _rbee_names.
+_rbee_schema() {
+  local machine name
+  _rbee_names="pkgname $_rbee_strings $_rbee_lists"
+  for machine in "${arch[@]}"; do
+    if [[ $machine != any && $machine =~ ^[A-Za-z0-9_]+$ ]]; then
+      for name in $_rbee_arch_lists; do
+        _rbee_names+=" ${name}_$machine"
+      done
+    fi
+  done
+}
+
+# Metadata is some lines; what is more is not even copied.
+_rbee_bounded() {
+  local name index length count most total=0
+  for name in arch $_rbee_names; do
+    builtin eval "count=\${#$name[@]}"
+    most=20000
+    if [ "$name" = arch ]; then
+      # Each has variables of its own.
+      most=50
+    fi
+    if [ "$count" -gt "$most" ]; then
+      _rbee_fail "PKGBUILD has $count values in $name, and $most are the most"
+    fi
+    builtin eval "for index in \"\${!$name[@]}\"; do length=\${#$name[index]} total=\$((total + length)); done"
+  done
+  if [ "$total" -gt 1000000 ]; then
+    _rbee_fail "PKGBUILD has more than 1 MB of metadata"
+  fi
+}
+
 _rbee_eval() {
-  local name
+  local name kind arrays=() strings=() _rbee_names=
+  _rbee_bounded
+  _rbee_schema
+  _rbee_bounded
   {
-    for name in pkgbase pkgname pkgver pkgrel epoch pkgdesc url arch license depends makedepends options noextract \
-      source "source_$CARCH" sha256sums "sha256sums_$CARCH"; do
+    for name in $_rbee_names; do
       _rbee_dump "$name"
+      kind=$(declare -p "$name" 2>/dev/null)
+      kind=${kind#declare -}
+      case ${kind%% *} in
+        '') ;;
+        *[aA]*) arrays+=("$name") ;;
+        *) strings+=("$name") ;;
+      esac
     done
+    builtin printf '%s\0' arrays "${#arrays[@]}" "${arrays[@]}" strings "${#strings[@]}" "${strings[@]}"
     local functions=()
     while IFS= builtin read -r name; do
       name=${name##* }
@@ -304,14 +360,18 @@ case $_rbee_phase in
     _rbee_source
     _rbee_eval
     ;;
-  fetch)
-    _rbee_pins=()
+  gather | fetch)
     _rbee_source
     _rbee_check
     _rbee_at 'fetching'
+    _rbee_pins=() _rbee_unverified=()
+    _rbee_find_locker
     _rbee_fetch_all ''
     _rbee_fetch_all "_$CARCH"
-    _rbee_tell "${_rbee_pins[@]}"
+    if [ "$_rbee_phase" = gather ]; then
+      _rbee_pack
+    fi
+    _rbee_tell "${#_rbee_unverified[@]}" "${_rbee_unverified[@]}" "${_rbee_pins[@]}"
     ;;
   build)
     _rbee_source

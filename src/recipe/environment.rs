@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use crate::vocab::{Facts, facts::Arch, text::sh_quote};
+use crate::vocab::{Facts, Mirror, facts::Arch, text::sh_quote};
 
 /// Memory that one compiler at work is given; C++ and link steps take about as much.
 const BYTES_PER_JOB: u64 = 1 << 30;
 
 /// Bytes that one archive may hold when it is extracted: more than any source, less than a disk.
 const EXTRACT_LIMIT: u64 = 32 << 30;
+
+/// Reading a recipe takes milliseconds; this is for one that asks a compiler for its version on a busy machine.
+const READ_LIMIT: u32 = 20;
 
 /// A variable that no shell could take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +36,12 @@ pub struct Environment {
     pub check: bool,
     /// Bytes that one archive may hold when it is extracted.
     pub extract_limit: u64,
+    /// Other places of the sources, in the order they are tried.
+    pub mirrors: Vec<Mirror>,
+    /// Git sources come with their submodules.
+    pub submodules: bool,
+    /// Seconds that a recipe's top level may take, each time that it is read.
+    pub read_limit: u32,
 }
 
 impl Default for Environment {
@@ -45,6 +54,9 @@ impl Default for Environment {
             path: Vec::new(),
             check: false,
             extract_limit: EXTRACT_LIMIT,
+            mirrors: Vec::new(),
+            submodules: false,
+            read_limit: READ_LIMIT,
         }
     }
 }
@@ -86,6 +98,12 @@ impl Environment {
         line(format!("CARCH={}", sh_quote(&carch(&self.arch))));
         line(format!("_rbee_jobs={}", self.jobs.max(1)));
         line(format!("_rbee_extract_limit={}", self.extract_limit));
+        // Pairs of lines; a mirror has no control characters.
+        let mirrors: String =
+            self.mirrors.iter().map(|mirror| format!("{}\n{}\n", mirror.prefix(), mirror.to())).collect();
+        line(format!("_rbee_mirrors={}", sh_quote(&mirrors)));
+        line(format!("_rbee_submodules={}", if self.submodules { "yes" } else { "" }));
+        line(format!("_rbee_read_limit={}", self.read_limit));
         line(format!("_rbee_want_check={}", if self.check { "yes" } else { "" }));
         Ok(script)
     }

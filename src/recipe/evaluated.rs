@@ -9,6 +9,10 @@ pub struct Evaluated {
     variables: BTreeMap<String, Vec<String>>,
     /// Names of the functions.
     pub functions: Vec<String>,
+    /// Which of a recipe's variables are arrays, whatever they should be.
+    pub arrays: Vec<String>,
+    /// Which of them are plain ones.
+    pub strings: Vec<String>,
 }
 
 impl Evaluated {
@@ -21,14 +25,20 @@ impl Evaluated {
         while let [name, count, values @ ..] = rest {
             let count: usize = count.parse().ok()?;
             let (values, after) = values.split_at_checked(count)?;
-            if name == "functions" {
-                evaluated.functions = values.to_vec();
-            } else {
-                evaluated.variables.insert(name.clone(), values.to_vec());
+            match name.as_str() {
+                "functions" => evaluated.functions = values.to_vec(),
+                "arrays" => evaluated.arrays = values.to_vec(),
+                "strings" => evaluated.strings = values.to_vec(),
+                _ => drop(evaluated.variables.insert(name.clone(), values.to_vec())),
             }
             rest = after;
         }
         rest.is_empty().then_some(evaluated)
+    }
+
+    /// All variables with their values, by name.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.variables.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
     }
 
     /// All values of a variable.

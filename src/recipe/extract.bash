@@ -16,7 +16,8 @@ _rbee_compression() {
     425a68*) _rbee_unpacker=bzip2 _rbee_suffixes='bz2 bz' ;;
     fd377a585a00*) _rbee_unpacker=xz _rbee_suffixes=xz ;;
     28b52ffd*) _rbee_unpacker=zstd _rbee_suffixes=zst ;;
-    04224d18*) _rbee_unpacker=lz4 _rbee_suffixes=lz4 ;;
+    # One file in lz4 stays as it is with makepkg, too.
+    04224d18*) _rbee_unpacker=lz4 _rbee_suffixes= ;;
     *) _rbee_unpacker= _rbee_suffixes= ;;
   esac
 }
@@ -71,7 +72,7 @@ _rbee_untar() {
     _rbee_no_links "$name"
   fi
   _rbee_talk "extracting $name"
-  _rbee_plain "$file" | command head -c "$_rbee_extract_limit" | command "$tar" -xof - -C "$srcdir"
+  _rbee_plain "$file" | command head -c "$_rbee_extract_limit" | command "$tar" --no-same-permissions -xof - -C "$srcdir"
   _rbee_piped "${PIPESTATUS[@]}" || _rbee_not_extracted "$name" "$file"
 }
 
@@ -86,7 +87,7 @@ _rbee_unzip() {
     fi
   fi
   if _rbee_have bsdtar; then
-    command bsdtar -xof "$file" -C "$srcdir"
+    command bsdtar --no-same-permissions -xof "$file" -C "$srcdir"
   elif _rbee_have unzip; then
     _rbee_no_links "$name"
     command unzip -q -o "$file" -d "$srcdir"
@@ -101,6 +102,9 @@ _rbee_decompress() {
   for suffix in $_rbee_suffixes; do
     if [ "${name##*.}" = "$suffix" ]; then
       _rbee_talk "extracting $name"
+      if [ -d "$srcdir/${name%.*}" ] && [ ! -L "$srcdir/${name%.*}" ]; then
+        _rbee_fail "cannot extract $name to the name of a folder"
+      fi
       command rm -f -- "$srcdir/${name%.*}"
       _rbee_plain "$file" | command head -c "$((_rbee_extract_limit + 1))" >"$srcdir/${name%.*}"
       _rbee_piped "${PIPESTATUS[@]}" || _rbee_not_extracted "$name" "$file"

@@ -11,22 +11,26 @@
 
 mod environment;
 mod evaluated;
+mod lint;
 mod outcome;
 
 pub(crate) use environment::path_line;
 pub use environment::{BadEnvironment, Environment};
 pub use evaluated::Evaluated;
+pub use lint::{Lint, Severity, lint};
 pub(crate) use outcome::result_script;
 pub use outcome::{PhaseResult, parse_result};
 
 /// The bash program that runs one phase of a recipe: `bash driver.bash PHASE WORK`.
 pub const DRIVER: &str = concat!(
     include_str!("sources.bash"),
+    include_str!("cache.bash"),
     include_str!("download.bash"),
     include_str!("git.bash"),
     include_str!("extract.bash"),
     include_str!("tidy.bash"),
     include_str!("srcinfo.bash"),
+    include_str!("guard.bash"),
     include_str!("driver.bash")
 );
 
@@ -35,6 +39,8 @@ pub const DRIVER: &str = concat!(
 pub enum RecipePhase {
     /// Only reads the recipe; for its authors.
     Eval,
+    /// Gets and checks the sources, and packs them to be given to a build elsewhere.
+    Gather,
     /// Gets and checks the sources.
     Fetch,
     /// `prepare`, `pkgver` and `build`.
@@ -48,6 +54,7 @@ impl RecipePhase {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Eval => "eval",
+            Self::Gather => "gather",
             Self::Fetch => "fetch",
             Self::Build => "build",
             Self::Package => "package",

@@ -77,22 +77,18 @@ _rbee_verify() {
   _rbee_matches "$@" || _rbee_fail "$_rbee_difference"
 }
 
-# A folder of this user's cache for one URL, in _rbee_place. What lies there is checked each time it is used.
-_rbee_cache_place() {
-  local kind=$1 url=$2 cache=${XDG_CACHE_HOME:-$HOME/.cache} key
-  case $cache in
-    /*) ;;
-    *) cache=$HOME/.cache ;;
-  esac
-  key=$(builtin printf '%s' "$url" | _rbee_digest sha256 /dev/stdin) || _rbee_fail 'no tool here knows sha256'
-  _rbee_place=$cache/rbee/$kind/${key:0:24}
-  (umask 077 && command mkdir -p -- "$_rbee_place") || _rbee_fail "cannot make $_rbee_place"
-}
-
 # Puts a file into $srcdir under its name, and extracts it if it is an archive.
 _rbee_use() {
   local name=$1 file=$2 entry
-  command ln -sf -- "$file" "$srcdir/$name" || _rbee_fail "cannot put $name into \$srcdir"
+  if [ "$_rbee_phase" = gather ]; then
+    return 0
+  fi
+  # An earlier archive may have left something of this name, a link that leads away even.
+  if [ -d "$srcdir/$name" ] && [ ! -L "$srcdir/$name" ]; then
+    _rbee_fail "source $name has the name of a folder that another source made"
+  fi
+  command rm -f -- "$srcdir/$name" && command ln -s -- "$file" "$srcdir/$name" ||
+    _rbee_fail "cannot put $name into \$srcdir"
   for entry in "${noextract[@]}"; do
     if [ "$entry" = "$name" ]; then
       return 0
@@ -112,7 +108,6 @@ _rbee_local() {
   _rbee_verify "$suffix" "$index" "$path" "$startdir/$path"
   _rbee_use "$name" "$startdir/$path"
 }
-
 
 # A URL without the name and password that it may carry.
 _rbee_shown() {
@@ -140,7 +135,10 @@ _rbee_fetch_all() {
       esac
     fi
     case $name in
-      '' | . | .. | -* | */*) _rbee_fail "source $(_rbee_shown "$entry") has no usable name" ;;
+      '' | . | .. | -* | */* | *[[:cntrl:]]*) _rbee_fail "source $(_rbee_shown "$entry") has no usable name" ;;
+    esac
+    case $url in
+      *[[:cntrl:]]*) _rbee_fail "source $name has a control character in its URL" ;;
     esac
     case $url in
       git+* | git://*) _rbee_git "$suffix" "$index" "$name" "$url" ;;

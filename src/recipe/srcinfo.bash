@@ -76,7 +76,7 @@ _rbee_info_section() {
 }
 
 _rbee_srcinfo() {
-  local _rbee_name _rbee_sums='cksums md5sums sha1sums sha224sums sha256sums sha384sums sha512sums b2sums'
+  local _rbee_name
   builtin printf 'pkgbase = %s\n' "${pkgbase:-${pkgname[0]}}"
   _rbee_info_section '' 'pkgdesc pkgver pkgrel epoch url install changelog' "arch groups license checkdepends makedepends
     depends optdepends provides conflicts replaces noextract options backup source validpgpkeys $_rbee_sums"

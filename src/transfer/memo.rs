@@ -167,7 +167,8 @@ mod tests {
         let entry = memo.entry(&file).unwrap();
         aged(&file, &entry, Digest::new([7; 32]));
         let whole = std::fs::read_to_string(&entry).unwrap();
-        for damaged in [String::new(), whole[..whole.len() - 9].to_owned(), whole.replace("07", "zz"), "x".repeat(9999)] {
+        for damaged in [String::new(), whole[..whole.len() - 9].to_owned(), whole.replace("07", "zz"), "x".repeat(9999)]
+        {
             std::fs::write(&entry, &damaged).unwrap();
             assert_eq!(memo.digest(&file).await.unwrap(), digest, "{damaged:.80}");
         }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Dependency, WorkerId};
+use super::{Dependency, Mirror, WorkerId};
 
 /// What a worker computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +72,10 @@ pub struct WorkerMeta {
     pub entry: Option<String>,
     /// Extra environment of the build.
     pub features: Vec<String>,
+    /// Other places of its sources.
+    pub mirrors: Vec<Mirror>,
+    /// Its git sources come with their submodules.
+    pub submodules: bool,
 }
 
 impl WorkerMeta {
@@ -92,6 +96,8 @@ impl WorkerMeta {
             cpu_level: None,
             entry: None,
             features: Vec::new(),
+            mirrors: Vec::new(),
+            submodules: false,
             id,
         }
     }

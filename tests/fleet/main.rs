@@ -5,6 +5,9 @@
 mod cancel;
 mod catalog;
 mod faults;
+mod fetch;
+#[path = "../support/http.rs"]
+mod http;
 mod install;
 mod loss;
 mod needs;

@@ -133,6 +133,9 @@ fn install_deps_runs_that_line_as_root_and_looks_again() {
     assert_eq!(there.said("sudo"), format!("-n -- {} install -y {PACKAGES}", apt.display()));
     assert!(there.stage.bin("one").join("app").exists());
     there.install("--install-deps --reinstall").exits(0);
+    // What is there already needs no packages to be built.
+    fs::remove_file(there.state().join("installed")).unwrap();
+    there.install("--install-deps").exits(0).outcome("one", "unchanged");
     assert_eq!(there.said("apt"), format!("install -y {PACKAGES}"), "once is enough");
     there.stage.is_clean("one", &ran);
 }
@@ -218,4 +221,18 @@ fn cancel_waits_for_the_package_manager() {
     assert!(notices(&ran).contains("apt-get was waited for, and came to its end"), "{ran}");
     assert!(!there.stage.bin("one").join("app").exists());
     there.stage.is_clean("one", &ran);
+}
+
+#[test]
+fn nothing_is_installed_where_it_would_not_be_enough() {
+    let there = Box::new(0, "touch $state/installed\n");
+    let recipe = RECIPE.replace("'git'", "'git<1'");
+    there.stage.recipe("app", &recipe);
+    let ran = there.install("--install-deps").exits(5);
+    assert!(ran.host("one")["error"].as_str().unwrap().contains("and git<1 is needed"), "{ran}");
+    let text = RECIPE.replace("'git'", "'glibc>=99'");
+    there.stage.recipe("app", &text);
+    let ran = there.install("--install-deps").exits(5);
+    assert!(ran.host("one")["error"].as_str().unwrap().contains("and glibc>=99 is needed"), "{ran}");
+    assert_eq!(there.said("apt"), "", "{ran}");
 }

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use rbee::{
-    build::{BuildError, Built, Pin, Staged, stage},
+    build::{BuildError, Built, Fetched, Pin, Staged, stage},
     catalog::Catalog,
     recipe::{Environment, Evaluated},
     scope::{Cancel, Scope, events},
@@ -25,6 +25,7 @@ pub struct Bench {
 pub struct Ended {
     pub result: Result<Built, BuildError>,
     pub pins: Vec<Pin>,
+    pub unverified: Vec<String>,
     pub printed: String,
 }
 
@@ -80,6 +81,21 @@ impl Bench {
         self
     }
 
+    /// A PATH without these programs.
+    pub fn leave_out(&mut self, programs: &[&str]) {
+        let tools = self.root.path().join("tools");
+        fs::create_dir(&tools).unwrap();
+        for folder in ["/usr/local/bin", "/bin", "/usr/bin"] {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                let (name, place) = (entry.file_name(), tools.join(entry.file_name()));
+                if !programs.iter().any(|program| name == *program) && !place.exists() {
+                    let _ = std::os::unix::fs::symlink(entry.path(), place);
+                }
+            }
+        }
+        self.target.variables.push(("PATH".into(), tools.to_str().unwrap().into()));
+    }
+
     pub fn work(&self) -> PathBuf {
         self.root.path().join("it's work")
     }
@@ -98,15 +114,15 @@ impl Bench {
         let scope = scope();
         let staged = self.staged(&scope, recipe).await;
         let mut output = Captured::default();
-        let mut pins = Vec::new();
+        let (mut pins, mut unverified) = (Vec::new(), Vec::new());
         let result = async {
-            pins = staged.fetch(&scope, &mut output).await?;
+            Fetched { pins, unverified } = staged.fetch(&scope, &mut output).await?;
             staged.build(&scope, &mut output).await?;
             staged.package(&scope, &mut output).await
         }
         .await;
         let printed = output.text() + &String::from_utf8_lossy(&output.stderr);
-        Ended { result, pins, printed }
+        Ended { result, pins, unverified, printed }
     }
 
     /// Runs all phases; the trees of the packages are in `pkg/` of the work folder then. Also what was printed.

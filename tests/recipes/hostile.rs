@@ -1,27 +1,12 @@
 //! Archives that mean harm write nothing outside of `$srcdir`, with every program that can extract them.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command as Process};
+use std::{fs, path::Path, process::Command as Process};
 
 use crate::bench::{Bench, pkgbuild};
 
 fn run(folder: &Path, script: &str) {
     let out = Process::new("bash").arg("-ec").arg(script).current_dir(folder).output().unwrap();
     assert!(out.status.success(), "{script}: {}", String::from_utf8_lossy(&out.stderr));
-}
-
-/// A PATH without bsdtar, so that the system's own tar has to do.
-fn without_bsdtar(bench: &mut Bench) {
-    let tools = bench.root.path().join("tools");
-    fs::create_dir(&tools).unwrap();
-    for folder in ["/bin", "/usr/bin"] {
-        for entry in fs::read_dir(folder).unwrap().flatten() {
-            let (name, place) = (entry.file_name(), tools.join(entry.file_name()));
-            if !name.to_string_lossy().contains("bsdtar") && !place.exists() {
-                let _ = symlink(entry.path(), place);
-            }
-        }
-    }
-    bench.target.variables.push(("PATH".into(), tools.to_str().unwrap().into()));
 }
 
 #[tokio::test]
@@ -42,6 +27,22 @@ with tarfile.open('second.tar.gz', 'w:gz') as t: add(t, 'l/escaped')
 with tarfile.open('hard.tar.gz', 'w:gz') as t:
     add(t, 'h', b'', type=tarfile.LNKTYPE, linkname=target + '/victim'); add(t, 'h')
 with tarfile.open('device.tar.gz', 'w:gz') as t: add(t, 'd', b'', type=tarfile.CHRTYPE, devmajor=1, devminor=3)
+with tarfile.open('block.tar.gz', 'w:gz') as t: add(t, 'd', b'', type=tarfile.BLKTYPE, devmajor=7, devminor=0)
+with tarfile.open('fifo.tar.gz', 'w:gz') as t: add(t, 'p', b'', type=tarfile.FIFOTYPE)
+with tarfile.open('deep.tar.gz', 'w:gz') as t:
+    add(t, 'a', b'', type=tarfile.SYMTYPE, linkname='.'); add(t, 'a/b', b'', type=tarfile.SYMTYPE, linkname=target); add(t, 'a/b/escaped')
+with tarfile.open('dotdot.tar.gz', 'w:gz') as t: add(t, 'a/../../../escaped')
+with tarfile.open('hardup.tar.gz', 'w:gz') as t:
+    add(t, 'h', b'', type=tarfile.LNKTYPE, linkname='../../outside/victim'); add(t, 'h')
+with tarfile.open('later.tar.gz', 'w:gz') as t: add(t, 'second.tar.gz', b'', type=tarfile.SYMTYPE, linkname=target)
+with tarfile.open('victim.tar.gz', 'w:gz') as t: add(t, 'local.txt')
+with tarfile.open('names.tar.gz', 'w:gz') as t:
+    for name in ['-rf', '--help', 'new\nline', 'a\x1b[31mred', 'a b', '$(touch escaped)', '\u202e', 'x' * 255]: add(t, name)
+with open('.gz', 'wb') as f: f.write(__import__('gzip').compress(b'escaped'))
+with open('a..gz', 'wb') as f: f.write(__import__('gzip').compress(b'escaped'))
+with open('...gz', 'wb') as f: f.write(__import__('gzip').compress(b'escaped'))
+with zipfile.ZipFile('link.zip', 'w') as z:
+    l = zipfile.ZipInfo('l'); l.create_system = 3; l.external_attr = 0o120777 << 16; z.writestr(l, target); z.writestr('l/escaped', 'escaped')
 with zipfile.ZipFile('up.zip', 'w') as z: z.writestr('../../escaped', 'escaped')
 with zipfile.ZipFile('absolute.zip', 'w') as z: z.writestr(target + '/escaped', 'escaped')
 "#;
@@ -53,27 +54,83 @@ with zipfile.ZipFile('absolute.zip', 'w') as z: z.writestr(target + '/escaped', 
             "first.tar.gz second.tar.gz",
             "hard.tar.gz",
             "device.tar.gz",
+            "block.tar.gz",
+            "fifo.tar.gz",
+            "deep.tar.gz",
+            "dotdot.tar.gz",
+            "hardup.tar.gz",
+            "later.tar.gz second.tar.gz",
+            "local.txt victim.tar.gz",
+            "names.tar.gz",
+            ".gz",
+            "a..gz",
+            "...gz",
+            "link.zip",
             "up.zip",
             "absolute.zip",
         ] {
             let sums = "SKIP ".repeat(sources.split(' ').count());
             let mut bench = Bench::new(&pkgbuild(&format!("source=({sources})\nsha256sums=({sums})")));
             if !bsdtar {
-                without_bsdtar(&mut bench);
+                bench.leave_out(&["bsdtar", "bsdcat", "bsdcpio"]);
             }
             let outside = bench.root.path().join("outside");
             fs::create_dir(&outside).unwrap();
             fs::write(outside.join("victim"), "unharmed").unwrap();
+            fs::write(bench.folder().join("local.txt"), "unharmed").unwrap();
             fs::write(bench.folder().join("make.py"), escape).unwrap();
             run(&bench.folder(), &format!("python3 make.py '{}'", outside.display()));
             let ended = bench.build().await;
             let what = format!("{sources} bsdtar {bsdtar}: {:?}\n{}", ended.result, ended.printed);
             assert!(!outside.join("escaped").exists() && !bench.root.path().join("escaped").exists(), "{what}");
             assert_eq!(fs::read_to_string(outside.join("victim")).unwrap(), "unharmed", "{what}");
-            let devices = Process::new("find").arg(bench.work()).args(["-type", "c"]).output().unwrap();
-            assert!(devices.stdout.is_empty() || ended.result.is_err(), "{what}");
+            assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "{what}");
+            let staged = fs::read_to_string(bench.work().join("recipe/local.txt")).unwrap();
+            assert_eq!(staged, "unharmed", "{what}");
+            let mut special = Process::new("find");
+            special.arg(bench.work()).args(["!", "-type", "f", "!", "-type", "d", "!", "-type", "l"]);
+            let found = special.output().unwrap().stdout;
+            assert!(found.is_empty() || ended.result.as_ref().is_err_and(|e| e.to_string().contains("devices or pipes")), "{what}");
+            if let Err(error) = &ended.result {
+                assert!(!error.to_string().contains(['\n', '\x1b']), "{what}");
+            }
         }
     }
+}
+
+#[tokio::test]
+async fn a_source_has_a_name_that_is_one() {
+    for (source, said) in [
+        ("$'a\\nb::http://127.0.0.1:1/x'", "has no usable name"),
+        ("$'\\e[31mred::http://127.0.0.1:1/x'", "has no usable name"),
+        ("$'red\\r::f'", "has no usable name"),
+        ("'-rf::f'", "has no usable name"),
+        ("'..::f'", "has no usable name"),
+        ("'a/b::f'", "has no usable name"),
+        ("'http://127.0.0.1:1/'", "has no usable name"),
+        ("$'x::http://127.0.0.1:1/\\n-o/etc/x'", "control character"),
+        ("$'x::git+http://127.0.0.1:1/\\e'", "control character"),
+        ("'x::--help'", "is not in the recipe's folder"),
+    ] {
+        let ended = Bench::new(&pkgbuild(&format!("source=({source})\nsha256sums=(SKIP)"))).file("f", "x").build().await;
+        let error = ended.error();
+        assert!(error.contains(said) && !error.contains(['\n', '\x1b', '\r']), "{source}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_archive_left_does_not_lead_a_repository_away() {
+    let bench = Bench::new(&pkgbuild("source=(a.tar up::git+file://@here@/up)\nsha256sums=(SKIP SKIP)"));
+    let root = bench.root.path().to_owned();
+    let text = fs::read_to_string(bench.folder().join("PKGBUILD")).unwrap();
+    fs::write(bench.folder().join("PKGBUILD"), text.replace("@here@", root.to_str().unwrap())).unwrap();
+    run(
+        &root,
+        "mkdir outside links; ln -s \"$PWD/outside\" links/up; tar -C links -cf 'the recipe/a.tar' up
+         git init -q up; git -C up -c user.name=t -c user.email=t commit -q --allow-empty -m 1",
+    );
+    bench.build().await.built();
+    assert_eq!(fs::read_dir(root.join("outside")).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -82,6 +139,11 @@ async fn a_bomb_is_cut_at_the_limit() {
         ("head -c 3000000 /dev/zero > z; tar -czf bomb.tar.gz z; rm z", "bomb.tar.gz"),
         ("head -c 3000000 /dev/zero > z; gzip -c z > bomb.gz; rm z", "bomb.gz"),
         ("head -c 3000000 /dev/zero > z; bsdtar -acf bomb.zip z; rm z", "bomb.zip"),
+        ("head -c 3000000 /dev/zero | zstd -q > bomb.zst", "bomb.zst"),
+        ("head -c 3000000 /dev/zero | xz > bomb.xz", "bomb.xz"),
+        ("head -c 3000000 /dev/zero | bzip2 > bomb.bz2", "bomb.bz2"),
+        ("head -c 3000000 /dev/zero > z; bsdtar -cf - z | lz4 -q > bomb.tar.lz4; rm z", "bomb.tar.lz4"),
+        ("head -c 3000000 /dev/zero > z; gzip z; tar -cf bomb.tar z.gz; gzip -k bomb.tar; head -c 2000000 /dev/zero >> bomb.tar; rm z.gz bomb.tar.gz", "bomb.tar"),
     ] {
         let mut bench = Bench::new(&pkgbuild(&format!("source=({source})\nsha256sums=(SKIP)")));
         bench.environment.extract_limit = 1_000_000;

@@ -2,15 +2,28 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose stage cannot be set ends there")]
 
+mod author;
 mod bench;
+mod cancel;
 mod downloads;
 mod echo;
+mod heads;
 mod hostile;
+#[path = "../support/http.rs"]
+mod http;
 mod makepkg;
 mod oracle;
 mod phases;
+mod repositories;
 #[path = "../support/plain_target.rs"]
 mod plain_target;
 mod sources;
+#[path = "../support/sshd.rs"]
+mod sshd;
+#[path = "../fleet/stage.rs"]
+#[allow(dead_code, reason = "this program uses its own part of it")]
+mod stage;
 mod staging;
+#[path = "../support/mod.rs"]
+mod support;
 mod variables;
