@@ -2,13 +2,18 @@
 //!
 //! Floors from bottom to top, each importing only what stands below it: see ARCHITECTURE.md.
 
+pub mod archive;
 pub mod artifacts;
 pub mod build;
 pub mod catalog;
 pub mod cli;
+pub mod client;
 pub mod engine;
+pub mod hive;
 pub mod install;
 pub mod inventory;
+pub mod prebuilt;
+pub mod job;
 pub mod preflight;
 pub mod process;
 pub mod recipe;

@@ -17,10 +17,11 @@ const FLOORS: &[&[&str]] = &[
     &["scope"],
     &["inventory", "process", "report"],
     &["target"],
-    &["transfer"],
+    &["transfer", "archive"],
     &["artifacts", "catalog", "recipe", "preflight", "install"],
-    &["build"],
+    &["build", "prebuilt"],
     &["engine"],
+    &["client", "job"],
     &["hive", "sandbox"],
     &["cli"],
 ];

@@ -7,7 +7,7 @@ use super::{
     offer::Offer,
     reader::{Key, Text},
 };
-use crate::vocab::{Accelerator, Needs, WorkerId, WorkerMeta};
+use crate::vocab::{Accelerator, Digest, Needs, Prebuilt, WorkerId, WorkerMeta};
 
 pub(super) const ACCELERATORS: [Accelerator; 4] =
     [Accelerator::Cpu, Accelerator::Cuda, Accelerator::Metal, Accelerator::Rocm];
@@ -59,6 +59,18 @@ const KEYS: &[Key<Entry>] = &[
         },
     },
     Key { name: "entry", read: |e, at| at.text().map(|text| e.worker.entry = Some(text)) },
+    Key {
+        name: "prebuilt",
+        read: |e, at| {
+            let mut prebuilt = Prebuilt::default();
+            at.section(PREBUILT, &mut prebuilt)?;
+            if prebuilt.url.is_empty() {
+                return Err(at.wrong("\"prebuilt\" has no url"));
+            }
+            e.worker.prebuilt = Some(prebuilt);
+            Ok(())
+        },
+    },
     Key { name: "features", read: |e, at| at.list().map(|list| e.worker.features = list) },
     Key { name: "needs", read: |e, at| at.section(NEEDS, &mut e.worker.needs) },
     Key { name: "mirrors", read: |e, at| at.mirrors().map(|mirrors| e.worker.mirrors = mirrors) },
@@ -78,6 +90,49 @@ const NEEDS: &[Key<Needs>] = &[
     Key { name: "memory", read: |needs, at| at.parsed(bytes_of, SIZE).map(|size| needs.memory = size) },
     Key { name: "tools", read: |needs, at| at.list().map(|list| needs.tools = list) },
 ];
+
+const URL: &str = "an address with http or https, in which {name}, {family}, {version}, {os}, {arch} and {accelerator} \
+                   may stand";
+const PREBUILT: &[Key<Prebuilt>] = &[
+    Key { name: "url", read: |p, at| at.parsed(template, URL).map(|url| p.url = url) },
+    Key {
+        name: "sha256",
+        read: |p, at| {
+            let sums = at.pairs()?.into_iter().map(|(machine, sum)| match Digest::parse(&sum) {
+                Ok(sum) => Ok((machine, sum)),
+                Err(error) => Err(at.wrong(error.to_string())),
+            });
+            p.sha256 = sums.collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    },
+    Key { name: "sha256_url", read: |p, at| at.parsed(template, URL).map(|url| p.sha256_url = Some(url)) },
+    Key { name: "minisign", read: |p, at| at.text().map(|key| p.minisign = Some(key)) },
+    // Whatever it says, it is not passed over in silence.
+    Key {
+        name: "sigstore",
+        read: |p, _| {
+            p.sigstore = true;
+            Ok(())
+        },
+    },
+    Key { name: "version", read: |p, at| at.text().map(|text| p.version = Some(text)) },
+    Key { name: "os", read: |p, at| at.pairs().map(|names| p.os = names) },
+    Key { name: "arch", read: |p, at| at.pairs().map(|names| p.arch = names) },
+    Key { name: "accelerator", read: |p, at| at.pairs().map(|names| p.accelerator = names) },
+    Key { name: "strip", read: |p, at| at.number().map(|folders| p.strip = Some(folders.min(40))) },
+];
+
+/// An address whose words in braces are all known.
+fn template(text: &str) -> Option<String> {
+    let mut rest = text.to_owned();
+    for word in ["{name}", "{family}", "{version}", "{os}", "{arch}", "{accelerator}"] {
+        rest = rest.replace(word, "");
+    }
+    let address = rest.strip_prefix("https://").or_else(|| rest.strip_prefix("http://"))?;
+    let plain = !address.is_empty() && !address.starts_with('/') && address.bytes().all(|b| b.is_ascii_graphic());
+    (plain && !rest.contains(['{', '}', '"', '\\'])).then(|| text.to_owned())
+}
 
 /// Reads an entry; `file` is what errors call it, `id` is asked for when the entry does not say its own.
 ///

@@ -151,6 +151,23 @@ impl At<'_> {
         self.text.fill(table, keys, &format!("{}.", self.name), into)
     }
 
+    /// A table of texts, whatever its keys are.
+    pub fn pairs(self) -> Result<Vec<(String, String)>, CatalogError> {
+        let table = self.value.get_ref().as_table();
+        let table = table.ok_or_else(|| self.wrong(format!("{:?} is not a table", self.name)))?;
+        if table.len() > LIST_ITEMS {
+            return Err(self.wrong(format!("{:?} has too many items", self.name)));
+        }
+        let pair = |(key, value): (&'_ Spanned<Cow<'_, str>>, _)| {
+            let key = key.get_ref();
+            if key.len() > 64 || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+                return Err(self.wrong(format!("{:?} has a key that is no name", self.name)));
+            }
+            Ok((key.clone().into_owned(), At { value, ..self }.text()?))
+        };
+        table.iter().map(pair).collect()
+    }
+
     fn items(self) -> Result<Vec<Self>, CatalogError> {
         let array = self.value.get_ref().as_array();
         let array = array.ok_or_else(|| self.wrong(format!("{:?} is not a list of strings", self.name)))?;

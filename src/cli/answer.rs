@@ -140,6 +140,7 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
                         Action::BuildOwn(_) => "build on the host".into(),
                         Action::Share(_, share) => share.as_ref().map_or_else(String::new, |share| way(share, plan).1),
                         Action::Send(binary) => format!("send {}", human_bytes(binary.size)),
+                        Action::Prebuilt(..) => "take what is published".into(),
                     };
                     vec![
                         name.clone(),
@@ -277,6 +278,7 @@ fn one(finding: &Finding) -> (&'static str, Value) {
                         Action::BuildOwn(_) => ("build_on_host", None),
                         Action::Share(_, share) => (share.as_ref().map_or("build", |share| way(share, plan).0), None),
                         Action::Send(binary) => ("send", Some(binary.size)),
+                        Action::Prebuilt(..) => ("prebuilt", None),
                     };
                     let group = match &plan.action {
                         Action::Share(_, Some(share)) => Some(group_value(share)),

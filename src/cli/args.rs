@@ -4,7 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::{args_sources::SourceFlags, args_worker::WorkerCommand};
+use super::{
+    args_hive::{HiveCommand, Job, Worker},
+    args_prebuilt::PrebuiltHow,
+    args_sources::SourceFlags,
+    args_worker::WorkerCommand,
+};
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -78,8 +83,12 @@ pub enum Command {
     /// Work on the selected hosts
     Fleet(Box<Fleet>),
     /// Workers on this machine: what can be installed, and what is
+    Worker(Box<Worker>),
+    /// The daemon of this machine, which takes jobs over HTTP
     #[command(subcommand)]
-    Worker(Box<WorkerCommand>),
+    Hive(HiveCommand),
+    /// Jobs of hives, and of runs in progress
+    Job(Job),
     /// What was built, and is kept so that it is not built again
     #[command(subcommand)]
     Cache(super::cache::CacheCommand),
@@ -199,6 +208,10 @@ pub struct InstallFlags {
     /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,
+    /// Take what is published ready to run instead of building it; prefer builds where there is none
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
+        default_missing_value = "require", env = "RBEE_PREBUILT", conflicts_with = "binary")]
+    pub prebuilt: Option<PrebuiltHow>,
     /// Install to /usr/local/bin and nowhere else
     #[arg(long)]
     pub system: bool,

@@ -11,7 +11,11 @@ use super::{
 };
 use crate::{
     catalog::Catalog,
-    engine::{InstallRequest, Request, request::Wanted, version},
+    engine::{
+        InstallRequest, Request,
+        request::{UsePrebuilt, Wanted},
+        version,
+    },
     inventory::Intent,
     report::Lines,
     transfer::Memo,
@@ -101,6 +105,8 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
         fetch: flags.sources.fetch.into(),
         mirrors: flags.sources.mirror.clone(),
         binaries,
+        prebuilt: flags.prebuilt.map_or(UsePrebuilt::Never, UsePrebuilt::from),
+        unfit: Vec::new(),
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,

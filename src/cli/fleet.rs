@@ -11,9 +11,9 @@ use super::{
     Complaint, answer,
     args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
     asked::{Answer, Asked, install_request},
-    catalogs,
+    bench, catalogs,
     context::{Context, worker_id},
-    offers,
+    door, offers,
     output::{self, Kind},
     password, print, recipe, signals, sudo_password,
     table::table,
@@ -23,14 +23,14 @@ use crate::{
     catalog::Catalog,
     engine::{
         Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, gather::Gathering,
-        local_build::LocalBuilds, request::Wanted,
+        local_build::LocalBuilds, prebuilt::Prebuilts, request::Wanted,
     },
     inventory::Intent,
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
-    target::ssh::{Connector, People},
+    target::ssh::{Connector, People, config::SshConfig},
     vocab::{
-        ExitCode, Host, HostName, Route, RunId, WorkerId,
+        ExitCode, Host, HostName, Route, RunId, Settings, WorkerId,
         text::{human_duration, sh_join},
     },
 };
@@ -145,6 +145,30 @@ fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result
     }
 }
 
+/// The catalogs, with the recipes that a request needs; it is for nobody that they do not have.
+pub async fn open_catalog(
+    global: &Global,
+    settings: &Settings,
+    request: &Request,
+    hosts: &[Host],
+) -> Result<Catalog, Complaint> {
+    let catalog = match wanted(request, hosts) {
+        Some(names) => {
+            let opening = catalogs::open(global, &settings.cache_dir, &names);
+            match settings.limits.run {
+                None => opening.await?,
+                Some(limit) => tokio::time::timeout(limit, opening).await.map_err(|_| Complaint {
+                    exit: ExitCode::Deadline,
+                    ..Complaint::usage(format!("the catalogs did not come within {}", human_duration(limit)))
+                })??,
+            }
+        }
+        None => Catalog::default(),
+    };
+    check_workers(request, &catalog, hosts)?;
+    Ok(catalog)
+}
+
 /// Asks it of the hosts and shows what came back.
 pub async fn carry_out(
     global: &Global,
@@ -155,20 +179,7 @@ pub async fn carry_out(
     if let (Request::Install(request), Some(name)) = (&mut asked.request, &asked.install.once.build_on) {
         request.build_on = Some(builder(&context, name)?);
     }
-    let catalog = match wanted(&asked.request, &hosts) {
-        Some(names) => {
-            let opening = catalogs::open(global, &context.settings.cache_dir, &names);
-            match context.settings.limits.run {
-                None => opening.await?,
-                Some(limit) => tokio::time::timeout(limit, opening).await.map_err(|_| Complaint {
-                    exit: ExitCode::Deadline,
-                    ..Complaint::usage(format!("the catalogs did not come within {}", human_duration(limit)))
-                })??,
-            }
-        }
-        None => Catalog::default(),
-    };
-    check_workers(&asked.request, &catalog, &hosts)?;
+    let catalog = open_catalog(global, &context.settings, &asked.request, &hosts).await?;
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;
     let (emitter, receiver) = events(id.clone());
@@ -180,45 +191,33 @@ pub async fn carry_out(
         Kind::Run(_) => output::log_dir(&settings.state_dir, &id),
         Kind::Query => None,
     };
-    let output::Readers { readers, prompt, screen } =
+    let output::Readers { mut readers, prompt, screen } =
         output::readers(global, &asked.run, asked.kind, settings.color, logs.as_deref(), settings.interactive);
     let password = password::of_login(&asked.run, prompt.as_ref()).await?;
     let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
     let sudo = SudoPassword::new(sudo_password::given(&asked.sudo, prompt.as_ref()).await?, prompt.clone());
-    let builder = match &asked.request {
-        Request::Install(install) => install.build_on.as_ref(),
-        _ => None,
+    let fleet = reach(&settings, ssh, people, &hosts, &asked.request)?;
+    let door = match asked.kind {
+        Kind::Run(_) => door::open(&settings, &id, asked.request.verb(), &hosts, &scope),
+        Kind::Query => None,
     };
-    let fleet: Arc<dyn Fleet> = match ssh {
-        None => Arc::new(LocalFleet::new(&settings)),
-        Some(ssh) => {
-            let connector = Connector::with_people(&settings, ssh, people);
-            for host in hosts.iter().chain(builder).filter(|host| matches!(host.route, Route::Ssh(_))) {
-                connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
-            }
-            Arc::new(SshFleet::new(connector, &settings, &asked.request))
-        }
-    };
+    let door = door.map(|(door, journal)| {
+        readers.push(Box::new(journal));
+        door
+    });
 
     let reporter = report::spawn(receiver, readers)
         .map_err(|error| Complaint::usage(format!("cannot start a thread: {error}")))?;
     let timer = settings.limits.run.map(|limit| tokio::spawn(expire(scope.clone(), limit)));
 
-    let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));
+    let request = match asked.request {
+        Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
+        request => request,
+    };
     let run = Run {
-        fleet,
-        catalog,
-        request: match asked.request {
-            Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
-            request => request,
-        },
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
-        local_builds,
-        gathering: Gathering::new(&settings.cache_dir.join("scratch"), &id),
-        sudo,
-        who: format!("{}@{}", settings.user, machine()),
-        settings,
+        ..assemble(&id, settings, fleet, catalog, request, sudo)
     };
     let run = Arc::new(run);
     let mut conclusion = dispatch(&scope, run.clone(), &hosts).await;
@@ -236,6 +235,9 @@ pub async fn carry_out(
     {
         tell(&format!("rbee: {error}\n"));
     }
+    if let Some(door) = door {
+        door.close(bench::ended(&run, &conclusion)).await;
+    }
     if asked.kind == Kind::Query {
         match &asked.answer {
             Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
@@ -245,6 +247,50 @@ pub async fn carry_out(
         }
     }
     Ok(exit(&conclusion, asked.changes_exit))
+}
+
+/// The way to the hosts; what ssh_config says of one of them and cannot be followed ends it before any is contacted.
+pub fn reach(
+    settings: &Settings,
+    ssh: Option<SshConfig>,
+    people: People,
+    hosts: &[Host],
+    request: &Request,
+) -> Result<Arc<dyn Fleet>, Complaint> {
+    let Some(ssh) = ssh else { return Ok(Arc::new(LocalFleet::new(settings))) };
+    let connector = Connector::with_people(settings, ssh, people);
+    let builder = match request {
+        Request::Install(install) => install.build_on.as_ref(),
+        _ => None,
+    };
+    for host in hosts.iter().chain(builder).filter(|host| matches!(host.route, Route::Ssh(_))) {
+        connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
+    }
+    Ok(Arc::new(SshFleet::new(connector, settings, request)))
+}
+
+/// What the engine takes; the same for what was typed and for what a hive was given.
+pub fn assemble(
+    id: &RunId,
+    settings: Settings,
+    fleet: Arc<dyn Fleet>,
+    catalog: Catalog,
+    request: Request,
+    sudo: SudoPassword,
+) -> Run {
+    Run {
+        fleet,
+        catalog,
+        request,
+        max_fail: None,
+        all_or_nothing: false,
+        local_builds: LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str())),
+        prebuilts: Prebuilts::new(settings.cache_dir.join("prebuilt")),
+        gathering: Gathering::new(&settings.cache_dir.join("scratch"), id),
+        sudo,
+        who: format!("{}@{}", settings.user, machine()),
+        settings,
+    }
 }
 
 fn exit(conclusion: &Conclusion, changes_exit: bool) -> ExitCode {

@@ -5,19 +5,28 @@
 mod answer;
 mod args;
 mod args_once;
+mod args_prebuilt;
 mod args_sources;
+mod args_hive;
 mod args_worker;
 mod asked;
+mod bench;
 mod cache;
 mod catalogs;
 mod context;
+mod door;
 mod fleet;
+mod follow;
+mod hive;
 mod inventory;
+mod job;
 mod offers;
 mod output;
 mod password;
+mod places;
 mod programs;
 mod recipe;
+mod remote;
 mod sandbox;
 mod signals;
 mod sudo_password;
@@ -100,6 +109,8 @@ fn run() -> Result<ExitCode, Complaint> {
         Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
         Command::Cache(command) => cache::run(&args.global, &command),
         Command::Recipe(command) => runtime()?.block_on(recipe::run(args.global, command)),
+        Command::Hive(command) => runtime()?.block_on(hive::run(&args.global, command)),
+        Command::Job(command) => runtime()?.block_on(job::run(&args.global, command)),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {

@@ -50,7 +50,8 @@ pub async fn bring(
     let errand = Errand { scope, run, bench, target, plan, hands, layout, id };
     match &plan.action {
         Action::Unchanged => Ok(Done::unchanged(plan.words())),
-        Action::Send(binary) => {
+        Action::Prebuilt(asset, None) => Err(Failure::new(format!("{} was not loaded", asset.url))),
+        Action::Send(binary) | Action::Prebuilt(_, Some(binary)) => {
             let name = binary.program_name.clone();
             let program = Program { name, tree: None, version: None, size: binary.size, digest: binary.digest.clone() };
             let from = match &binary.tree {
@@ -58,7 +59,10 @@ pub async fn bring(
                 None => From::Here(binary.path.clone()),
             };
             let brought = errand.transfer(&program, &from, "").await?;
-            let tried = errand.verify(&program, brought, &["--version".to_owned()], Proof::Starts).await?;
+            let tried = match &plan.action {
+                Action::Prebuilt(asset, _) => errand.verify(&program, brought, &asset.verify, Proof::Answers).await?,
+                _ => errand.verify(&program, brought, &["--version".to_owned()], Proof::Starts).await?,
+            };
             errand.activate(&program, tried, None, "").await
         }
         Action::BuildOwn(recipe) => errand.own(recipe, "", "").await,

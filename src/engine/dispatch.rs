@@ -20,6 +20,7 @@ use super::{
     group::Need,
     job,
     local_build::LocalBuilds,
+    prebuilt::Prebuilts,
     request::InstallRequest,
     roster::{Assignment, Roster, Seen},
 };
@@ -43,6 +44,7 @@ pub struct Run {
     /// One refused host refuses all.
     pub all_or_nothing: bool,
     pub local_builds: LocalBuilds,
+    pub prebuilts: Prebuilts,
     /// Sources that are fetched here for hosts.
     pub gathering: Gathering,
     pub sudo: SudoPassword,

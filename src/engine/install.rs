@@ -10,6 +10,7 @@ use super::{
     group::{Need, Place, Source},
     job::Done,
     plan::{self, Action, WorkerPlan},
+    prebuilt,
     request::InstallRequest,
     roster, sudo,
     sudo_password::Inside,
@@ -39,7 +40,22 @@ pub async fn install(
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
     let (host, facts) = (&bench.host, &*bench.facts);
-    let mut plans = decide(scope, run, host, target, facts, request).await?;
+    let mut request = request.clone();
+    let mut plans = loop {
+        let mut plans = decide(scope, run, host, target, facts, &request).await?;
+        if request.dry_run {
+            break plans;
+        }
+        match prebuilt::load(scope, run, &request, facts, &mut plans).await? {
+            None => break plans,
+            Some((worker, why)) => {
+                let text = format!("no prebuilt {worker}, so it is built: {why}");
+                scope.in_phase(Phase::Preflight).notice(Level::Warning, text, None);
+                request.unfit.push(worker);
+            }
+        }
+    };
+    let request = &request;
     compare(scope, run, bench, target, request, ticket, &mut plans).await?;
     findings.push(Finding::Plan(plans.clone()));
     let speak = scope.in_phase(Phase::Preflight);

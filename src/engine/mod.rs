@@ -23,6 +23,7 @@ mod needs;
 mod pace;
 mod phase;
 pub mod plan;
+pub mod prebuilt;
 mod query;
 pub mod request;
 mod roster;

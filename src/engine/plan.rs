@@ -6,12 +6,14 @@ use super::{
     Run,
     gather::{FetchPlace, Sources},
     group::{Place, Source},
+    prebuilt::{self, Choice},
     request::{Binary, BuildPlace, InstallRequest, Wanted},
     share::Share,
 };
 use crate::{
     build::{Class, build_key},
     catalog::{Catalog, fits},
+    prebuilt::Asset,
     preflight::{
         check::{self, Grade, Role, Verdict},
         install_dir::{InstallDir, NoInstallDir, choose},
@@ -74,6 +76,8 @@ pub enum Action {
     /// Built once for all hosts that are alike; how, is known once all of them were seen.
     Share(Arc<RecipeMeta>, Option<Arc<Share>>),
     Send(Arc<Binary>),
+    /// What is published; with the program, once it was loaded.
+    Prebuilt(Arc<Asset>, Option<Arc<Binary>>),
 }
 
 impl WorkerPlan {
@@ -108,6 +112,7 @@ impl WorkerPlan {
                     self.dir.words()
                 )
             }
+            Action::Prebuilt(asset, _) => format!("take {what} from {}, install to {}", asset.url, self.dir.words()),
         }
     }
 
@@ -131,6 +136,7 @@ impl WorkerPlan {
     pub fn program(&self) -> &str {
         match (&self.action, &self.old) {
             (Action::Send(binary), _) => &binary.program_name,
+            (Action::Prebuilt(asset, _), _) => asset.worker.as_str(),
             (_, Some(old)) => old.path.rsplit('/').next().unwrap_or_default(),
             _ => self.worker.as_str(),
         }
@@ -343,6 +349,19 @@ fn plan_recipe(
         fetch: request.fetch,
         check: request.check,
         verdicts,
+    };
+    let why = match prebuilt::choose(request, &recipe, facts)? {
+        Choice::Take(asset) => {
+            let verdicts = judge_build(facts, worker, Role::Receive, request.system);
+            refuse(&verdicts)?;
+            let key = asset.key();
+            let same = !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests));
+            let version = asset.version.clone().or(recipe.version.clone());
+            let action = if same { Action::Unchanged } else { Action::Prebuilt(asset, None) };
+            return Ok(WorkerPlan { version, ..plan(action, format!("{why}; prebuilt"), Some(key), verdicts) });
+        }
+        Choice::Build(None) => why,
+        Choice::Build(Some(no)) => format!("{why}; {no}"),
     };
     let there = old.as_ref().filter(|old| is_as_asked(old, &recipe, &class, asked_level));
     if let Some(old) = there.filter(|old| !request.reinstall && intact(old, old.key, digests)) {

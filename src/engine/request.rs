@@ -97,6 +97,10 @@ pub struct InstallRequest {
     pub mirrors: Vec<Mirror>,
     /// Ready programs; they are installed instead of a build.
     pub binaries: Vec<Arc<Binary>>,
+    /// Whether published programs are taken.
+    pub prebuilt: UsePrebuilt,
+    /// Workers whose published program turned out not to be for this host.
+    pub unfit: Vec<WorkerId>,
     /// The system's folder and no other.
     pub system: bool,
     /// Append the line that puts the folder on PATH to the shell's start-up file.
@@ -120,6 +124,16 @@ pub enum Wanted {
     Versioned { name: String, version: String },
     /// A folder with a recipe.
     Recipe(Arc<RecipeMeta>),
+}
+
+/// Whether a worker is taken ready to run from where it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UsePrebuilt {
+    #[default]
+    Never,
+    /// And built where there is none.
+    Prefer,
+    Require,
 }
 
 /// Where a recipe is built.

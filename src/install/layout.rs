@@ -59,7 +59,7 @@ impl Layout {
     /// A tree on its way to the store.
     pub fn tree_part(&self, worker: &WorkerId, run: &str) -> String {
         let folder = if self.parts == self.bin { self.stores() } else { self.parts.clone() };
-        format!("{folder}/.{worker}.{run}")
+        format!("{folder}/.{worker}.{run}.tree")
     }
 
     /// The kept version of the program at `path`.

@@ -29,7 +29,7 @@ pub use host::{Host, Route};
 pub use ids::{HostName, InvalidName, RunId, WorkerId};
 pub use mirror::{InvalidMirror, Mirror};
 pub use outcome::{ExitCode, Outcome, Reason};
-pub use recipe::{Accelerator, Needs, RecipeMeta, WorkerMeta};
+pub use recipe::{Accelerator, Needs, Prebuilt, RecipeMeta, WorkerMeta};
 pub use secret::Secret;
 pub use settings::{Limits, Settings};
 pub use version::vercmp;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Dependency, Mirror, WorkerId};
+use super::{Dependency, Digest, Mirror, WorkerId};
 
 /// What a worker computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +70,8 @@ pub struct WorkerMeta {
     pub cpu_level: Option<u8>,
     /// The program in bin that a package of several is called by.
     pub entry: Option<String>,
+    /// Where it is published ready to run.
+    pub prebuilt: Option<Prebuilt>,
     /// Extra environment of the build.
     pub features: Vec<String>,
     /// Other places of its sources.
@@ -95,12 +97,36 @@ impl WorkerMeta {
             smoke: None,
             cpu_level: None,
             entry: None,
+            prebuilt: None,
             features: Vec::new(),
             mirrors: Vec::new(),
             submodules: false,
             id,
         }
     }
+}
+
+/// Where finished programs of a worker are published; the words in braces are filled for each machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prebuilt {
+    /// With `{name}`, `{family}`, `{version}`, `{os}`, `{arch}`, `{accelerator}`.
+    pub url: String,
+    /// By machine: "linux-x86_64-cpu", or "macos-aarch64" for whatever accelerator.
+    pub sha256: Vec<(String, Digest)>,
+    /// Where a list of checksums is; the same words.
+    pub sha256_url: Option<String>,
+    /// The public key of signatures that are found at the address with `.minisig` behind it.
+    pub minisign: Option<String>,
+    /// It is signed so, which cannot be checked.
+    pub sigstore: bool,
+    /// In place of the recipe's own version.
+    pub version: Option<String>,
+    /// What is written in place of our own words.
+    pub os: Vec<(String, String)>,
+    pub arch: Vec<(String, String)>,
+    pub accelerator: Vec<(String, String)>,
+    /// Folders around everything in an archive; as many as there are, when it is not said.
+    pub strip: Option<u64>,
 }
 
 /// A recipe as found: its entry, its text and what identifies it.

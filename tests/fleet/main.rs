@@ -8,11 +8,13 @@ mod faults;
 mod fetch;
 #[path = "../support/http.rs"]
 mod http;
+mod hive;
 mod install;
 mod loss;
 mod needs;
 mod once;
 mod packages;
+mod prebuilt;
 mod progress;
 mod scale;
 #[path = "../support/sshd.rs"]

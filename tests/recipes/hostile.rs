@@ -90,7 +90,10 @@ with zipfile.ZipFile('absolute.zip', 'w') as z: z.writestr(target + '/escaped', 
             let mut special = Process::new("find");
             special.arg(bench.work()).args(["!", "-type", "f", "!", "-type", "d", "!", "-type", "l"]);
             let found = special.output().unwrap().stdout;
-            assert!(found.is_empty() || ended.result.as_ref().is_err_and(|e| e.to_string().contains("devices or pipes")), "{what}");
+            assert!(
+                found.is_empty() || ended.result.as_ref().is_err_and(|e| e.to_string().contains("devices or pipes")),
+                "{what}"
+            );
             if let Err(error) = &ended.result {
                 assert!(!error.to_string().contains(['\n', '\x1b']), "{what}");
             }
@@ -112,7 +115,8 @@ async fn a_source_has_a_name_that_is_one() {
         ("$'x::git+http://127.0.0.1:1/\\e'", "control character"),
         ("'x::--help'", "is not in the recipe's folder"),
     ] {
-        let ended = Bench::new(&pkgbuild(&format!("source=({source})\nsha256sums=(SKIP)"))).file("f", "x").build().await;
+        let ended =
+            Bench::new(&pkgbuild(&format!("source=({source})\nsha256sums=(SKIP)"))).file("f", "x").build().await;
         let error = ended.error();
         assert!(error.contains(said) && !error.contains(['\n', '\x1b', '\r']), "{source}: {error:?}");
     }
@@ -143,7 +147,10 @@ async fn a_bomb_is_cut_at_the_limit() {
         ("head -c 3000000 /dev/zero | xz > bomb.xz", "bomb.xz"),
         ("head -c 3000000 /dev/zero | bzip2 > bomb.bz2", "bomb.bz2"),
         ("head -c 3000000 /dev/zero > z; bsdtar -cf - z | lz4 -q > bomb.tar.lz4; rm z", "bomb.tar.lz4"),
-        ("head -c 3000000 /dev/zero > z; gzip z; tar -cf bomb.tar z.gz; gzip -k bomb.tar; head -c 2000000 /dev/zero >> bomb.tar; rm z.gz bomb.tar.gz", "bomb.tar"),
+        (
+            "head -c 3000000 /dev/zero > z; gzip z; tar -cf bomb.tar z.gz; gzip -k bomb.tar; head -c 2000000 /dev/zero >> bomb.tar; rm z.gz bomb.tar.gz",
+            "bomb.tar",
+        ),
     ] {
         let mut bench = Bench::new(&pkgbuild(&format!("source=({source})\nsha256sums=(SKIP)")));
         bench.environment.extract_limit = 1_000_000;

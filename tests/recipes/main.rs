@@ -14,9 +14,9 @@ mod http;
 mod makepkg;
 mod oracle;
 mod phases;
-mod repositories;
 #[path = "../support/plain_target.rs"]
 mod plain_target;
+mod repositories;
 mod sources;
 #[path = "../support/sshd.rs"]
 mod sshd;

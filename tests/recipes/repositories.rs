@@ -151,7 +151,8 @@ async fn a_fetch_that_is_killed_leaves_a_mirror_that_serves() {
             }
             // The driver first, or it would go on to the next attempt.
             let work = side.work().display().to_string();
-            for pid in [pids(&work), pids(&name), pids(&mirror.display().to_string()), pids("--shallow-file")].concat() {
+            for pid in [pids(&work), pids(&name), pids(&mirror.display().to_string()), pids("--shallow-file")].concat()
+            {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         };
@@ -254,7 +255,8 @@ async fn submodules_come_when_they_are_asked_for() {
          git -c protocol.file.allow=always submodule --quiet add ../mid 'in a/mid'; git commit -qm mid",
     );
     let source = format!("git+file://{}/up", root.path().display());
-    let build = "build() { cat x/f 'x/in a/mid/f' 'x/in a/mid/low/f' | tr '\\n' ' ' | grep -qx 'up mid low ' || return 1
+    let build =
+        "build() { cat x/f 'x/in a/mid/f' 'x/in a/mid/low/f' | tr '\\n' ' ' | grep -qx 'up mid low ' || return 1
       cd x; git submodule status --recursive > s || return 1; [ \"$(grep -c '^ ' s)\" = 2 ]
       git submodule --quiet update --init --recursive; }";
     let text = pkgbuild(&format!("source=('x::{source}')\nsha256sums=(SKIP)\n{build}"));
