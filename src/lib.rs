@@ -3,6 +3,7 @@
 //! Floors from bottom to top, each importing only what stands below it: see ARCHITECTURE.md.
 
 pub mod archive;
+pub mod artifacts;
 pub mod build;
 pub mod catalog;
 pub mod cli;

@@ -1,18 +1,14 @@
 //! What goes into a build, as one number.
 
-use std::fmt::Write;
-
 use sha2::{Digest as _, Sha256};
 
-use crate::vocab::{
-    Accelerator, BuildKey, Digest, Facts, RecipeMeta,
-    facts::{GpuKind, Os},
-};
+use crate::vocab::{BuildKey, Digest, RecipeMeta};
 
 /// Names the encoding: another one must never give the same keys.
-const ENCODING: &str = "rbee build key 1";
+const ENCODING: &str = "rbee build key 2";
 
-/// Hashes everything that decides what a build makes: the recipe's files, the class of the host, the features.
+/// Hashes everything that decides what a build makes: the recipe's files, the [`super::Class`] of
+/// machines that it is for, the features.
 ///
 /// Every part is preceded by its length, so that no two different inputs read the same.
 pub fn build_key(recipe: &RecipeMeta, class: &str, features: &[String]) -> BuildKey {
@@ -35,35 +31,10 @@ pub fn build_key(recipe: &RecipeMeta, class: &str, features: &[String]) -> Build
     BuildKey(Digest::new(hasher.finalize().into()))
 }
 
-/// The kind of machine that a build of a worker is good for: "linux-x86_64 glibc 2.36 cuda 8.9".
-///
-/// Operating system, architecture, C library and, for a GPU's workers, what its cards can do.
-pub fn class_of(accelerator: Accelerator, facts: &Facts) -> String {
-    let mut class = facts.platform();
-    if let (Os::Linux, Some(libc)) = (&facts.os, &facts.libc) {
-        let _ = write!(class, " {libc}");
-    }
-    let kind = match accelerator {
-        Accelerator::Cpu => return class,
-        Accelerator::Cuda => GpuKind::Cuda,
-        Accelerator::Metal => GpuKind::Metal,
-        Accelerator::Rocm => GpuKind::Rocm,
-    };
-    let mut cards: Vec<_> =
-        facts.gpus.iter().filter(|gpu| gpu.kind == kind).filter_map(|gpu| gpu.compute.as_deref()).collect();
-    cards.sort_unstable();
-    cards.dedup();
-    let _ = write!(class, " {accelerator} {}", cards.join(","));
-    class.trim_end().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        catalog::{Catalog, CatalogSource},
-        vocab::facts::{Arch, Gpu, Libc},
-    };
+    use crate::catalog::{Catalog, CatalogSource};
 
     #[test]
     fn every_part_counts_and_no_boundary_can_be_moved() {
@@ -102,18 +73,5 @@ mod tests {
         others.sort_by_key(|key| key.0);
         others.dedup();
         assert_eq!(others.len(), count);
-    }
-
-    #[test]
-    fn machines_that_differ_for_a_build_are_of_different_classes() {
-        let mut facts = Facts { os: Os::Linux, arch: Arch::X86_64, libc: Some(Libc::Glibc(2, 36)), ..Facts::default() };
-        for compute in ["8.9", "7.5", "8.9"] {
-            let compute = Some(compute.into());
-            facts.gpus.push(Gpu { kind: GpuKind::Cuda, name: "x".into(), vram: None, compute });
-        }
-        assert_eq!(class_of(Accelerator::Cpu, &facts), "linux-x86_64 glibc 2.36");
-        assert_eq!(class_of(Accelerator::Cuda, &facts), "linux-x86_64 glibc 2.36 cuda 7.5,8.9");
-        let mac = Facts { os: Os::MacOs, arch: Arch::Aarch64, ..Facts::default() };
-        assert_eq!(class_of(Accelerator::Metal, &mac), "macos-aarch64 metal");
     }
 }

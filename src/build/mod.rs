@@ -8,16 +8,20 @@
 //!
 //! [`build_key`] says without building whether a build would be the same one.
 
+mod class;
 mod error;
 mod key;
 mod program;
 mod progress;
+mod smoke;
 mod staged;
 mod tree;
 pub mod trees;
 
+pub use class::{Base, Cards, Class, nvcc_makes};
 pub use error::BuildError;
-pub use key::{build_key, class_of};
+pub use key::build_key;
 pub use program::{Built, Packages};
 pub use progress::{Meter, Steps, is_bar};
+pub use smoke::smoke;
 pub use staged::{Fetched, Pin, Staged, stage};

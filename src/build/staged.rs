@@ -273,7 +273,7 @@ fn pack(recipe: &RecipeMeta, environment: &str) -> std::io::Result<Vec<u8>> {
     archive.into_inner()
 }
 
-struct InMemory {
+pub(super) struct InMemory {
     length: u64,
     rest: Bytes,
 }

@@ -11,6 +11,7 @@ use crate::vocab::{Accelerator, Digest, Needs, Prebuilt, WorkerId, WorkerMeta};
 
 pub(super) const ACCELERATORS: [Accelerator; 4] =
     [Accelerator::Cpu, Accelerator::Cuda, Accelerator::Metal, Accelerator::Rocm];
+const CPU_LEVELS: [&str; 4] = ["x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4"];
 const PLATFORMS: [&str; 2] = ["linux", "macos"];
 const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
 
@@ -48,6 +49,15 @@ const KEYS: &[Key<Entry>] = &[
         },
     },
     Key { name: "verify", read: |e, at| at.list().map(|list| e.worker.verify = list) },
+    Key { name: "smoke", read: |e, at| at.text().map(|text| e.worker.smoke = Some(text)) },
+    Key {
+        name: "cpu_level",
+        read: |e, at| {
+            let place = at.one_of(&CPU_LEVELS)?;
+            e.worker.cpu_level = u8::try_from(place + 1).ok();
+            Ok(())
+        },
+    },
     Key { name: "entry", read: |e, at| at.text().map(|text| e.worker.entry = Some(text)) },
     Key {
         name: "prebuilt",
@@ -231,6 +241,9 @@ mod tests {
         .unwrap();
         assert_eq!((meta.id.as_str(), meta.family.as_str(), meta.name.as_str()), ("other", "fam", "N"));
         assert_eq!(meta.limit, Some(Duration::from_secs(5400)));
+        let more = read("smoke = '$RBEE_PROGRAM -n 1'\ncpu_level = 'x86-64-v3'").unwrap();
+        assert_eq!((more.smoke.as_deref(), more.cpu_level), (Some("$RBEE_PROGRAM -n 1"), Some(3)));
+        assert!(read("cpu_level = 'v5'").is_err());
         assert_eq!((meta.needs.disk, meta.needs.memory), (1_500_000_000, 512 << 20));
         let mirrors: Vec<_> = meta.mirrors.iter().map(ToString::to_string).collect();
         assert_eq!(mirrors, ["https://a/=https://b/", "https://a/=file:///c/", "http://d/=https://d/"]);

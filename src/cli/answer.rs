@@ -11,7 +11,9 @@ use super::{
 use crate::{
     engine::{
         Conclusion, Finding, InstalledState, WorkerStatus,
+        group::{Place, Source},
         plan::{Action, WorkerPlan},
+        share::Share,
         trust,
     },
     preflight::check::{Grade, Verdict},
@@ -142,8 +144,8 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
                 .map(|plan| {
                     let what = match &plan.action {
                         Action::Unchanged => "nothing: it is there".into(),
-                        Action::BuildOnHost(_) => "build on the host".into(),
-                        Action::BuildHere(_) => "build here, send".into(),
+                        Action::BuildOwn(_) => "build on the host".into(),
+                        Action::Share(_, share) => share.as_ref().map_or_else(String::new, |share| way(share, plan).1),
                         Action::Send(binary) => format!("send {}", human_bytes(binary.size)),
                         Action::Prebuilt(..) => "take what is published".into(),
                     };
@@ -153,7 +155,7 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
                         plan.version.clone().unwrap_or_else(|| "?".into()),
                         what,
                         plan.dir.words(),
-                        plan.why.clone(),
+                        plan.reason(),
                     ]
                 })
                 .collect(),
@@ -282,12 +284,17 @@ fn one(finding: &Finding) -> (&'static str, Value) {
                 .map(|plan| {
                     let (action, size) = match &plan.action {
                         Action::Unchanged => ("unchanged", None),
-                        Action::BuildOnHost(_) => ("build_on_host", None),
-                        Action::BuildHere(_) => ("build_here", None),
+                        Action::BuildOwn(_) => ("build_on_host", None),
+                        Action::Share(_, share) => (share.as_ref().map_or("build", |share| way(share, plan).0), None),
                         Action::Send(binary) => ("send", Some(binary.size)),
                         Action::Prebuilt(..) => ("prebuilt", None),
                     };
+                    let group = match &plan.action {
+                        Action::Share(_, Some(share)) => Some(group_value(share)),
+                        _ => None,
+                    };
                     json!({
+                        "group": group, "class": plan.class.to_string(),
                         "worker": plan.worker.as_str(), "version": plan.version, "action": action, "size": size,
                         "directory": plan.dir.bin, "sudo": plan.dir.sudo, "why": plan.why, "origin": plan.origin, "key": plan.key.map(|key| key.to_string()),
                         "limit_ms": u64::try_from(plan.limit.as_millis()).unwrap_or(u64::MAX),
@@ -297,6 +304,31 @@ fn one(finding: &Finding) -> (&'static str, Value) {
                 .collect(),
         ),
     }
+}
+
+/// How a host comes to a shared program, as a word of the document and for people.
+fn way(share: &Share, plan: &WorkerPlan) -> (&'static str, String) {
+    match &share.first().source {
+        Source::Cache => ("from_cache", "send from the cache".to_owned()),
+        Source::Host(offer) => ("from_host", format!("take from {}", offer.host)),
+        Source::Build(Place::Here) => ("build_here", "build here, send".to_owned()),
+        Source::Build(Place::Host(host)) if *host == plan.host => ("build_on_host", "build on the host".to_owned()),
+        Source::Build(Place::Host(host)) => ("build_elsewhere", format!("build on {host}, send")),
+    }
+}
+
+fn group_value(share: &Share) -> Value {
+    let way = share.first();
+    let (source, host) = match &way.source {
+        Source::Cache => ("cache", None),
+        Source::Host(offer) => ("host", Some(offer.host.to_string())),
+        Source::Build(Place::Here) => ("build", Some("local".to_owned())),
+        Source::Build(Place::Host(host)) => ("build", Some(host.to_string())),
+    };
+    json!({
+        "source": source, "on": host, "hosts": share.hosts().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "class": way.class.to_string(), "key": way.key.to_string(), "why": share.words(),
+    })
 }
 
 fn installed_value(w: &WorkerStatus) -> Value {

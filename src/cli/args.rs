@@ -93,6 +93,9 @@ pub enum Command {
     /// Models: fetch, check and remove them
     #[command(subcommand)]
     Model(Box<ModelCommand>),
+    /// What was built, and is kept so that it is not built again
+    #[command(subcommand)]
+    Cache(super::cache::CacheCommand),
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
@@ -206,6 +209,8 @@ pub struct InstallFlags {
     #[arg(long, value_enum, default_value = "auto", env = "RBEE_BUILD")]
     pub build: BuildWhere,
     #[command(flatten)]
+    pub once: super::args_once::OnceFlags,
+    #[command(flatten)]
     pub sources: SourceFlags,
     /// Install this program instead of building, or a folder or an archive with bin, lib and share;
     /// with OS-ARCH=, for those hosts only (repeatable)
@@ -221,7 +226,7 @@ pub struct InstallFlags {
     /// Append the line that puts the folder on PATH to the shell's start-up file
     #[arg(long)]
     pub fix_path: bool,
-    /// Install even what is there already
+    /// Build and install even what is there already
     #[arg(long)]
     pub reinstall: bool,
     /// Also run the recipe's own tests, its check() function, when it is built
@@ -292,11 +297,15 @@ pub struct RunFlags {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum BuildWhere {
-    /// On the host if it can, else here if this machine can
+    /// Once for all hosts that are alike: on the best of the selected ones, else here if this machine can
     #[default]
     Auto,
+    /// The same, never here
     Host,
+    /// Here, once for all hosts that it is good for
     Local,
+    /// On each host, for itself
+    Each,
 }
 
 impl From<BuildWhere> for BuildPlace {
@@ -305,6 +314,7 @@ impl From<BuildWhere> for BuildPlace {
             BuildWhere::Auto => Self::Auto,
             BuildWhere::Host => Self::Host,
             BuildWhere::Local => Self::Local,
+            BuildWhere::Each => Self::Each,
         }
     }
 }

@@ -102,6 +102,9 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
     Ok(InstallRequest {
         worker,
         build: flags.build.into(),
+        // Looked for among the hosts, once those are known.
+        build_on: None,
+        cpu_level: flags.once.cpu_level,
         fetch: flags.sources.fetch.into(),
         mirrors: flags.sources.mirror.clone(),
         binaries,

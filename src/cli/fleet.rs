@@ -30,7 +30,7 @@ use crate::{
     scope::{Cancel, CancelReason, Scope, events},
     target::ssh::{Connector, People, config::SshConfig},
     vocab::{
-        ExitCode, Host, Route, RunId, Settings, WorkerId,
+        ExitCode, Host, HostName, Route, RunId, Settings, WorkerId,
         text::{human_duration, sh_join},
     },
 };
@@ -98,6 +98,23 @@ fn wanted<'a>(request: &'a Request, hosts: &'a [Host]) -> Option<Vec<&'a str>> {
     }
 }
 
+/// The one machine that may build, by whatever selects exactly one.
+fn builder(context: &Context, name: &str) -> Result<Host, Complaint> {
+    if name == HostName::local().as_str() {
+        return Ok(Host::local());
+    }
+    if context.ssh.is_none() {
+        return Err(Complaint::usage(format!("--build-on {name}: what is installed here is built here"))
+            .hint("rbee fleet install builds on other hosts"));
+    }
+    let found = context.select(Some(name), Intent::Change);
+    let mut found = found.map_err(|error| Complaint { exit: ExitCode::Usage, ..error })?;
+    match (found.pop(), found.is_empty()) {
+        (Some(host), true) => Ok(host),
+        _ => Err(Complaint::usage(format!("--build-on {name}: that is more than one host"))),
+    }
+}
+
 /// A worker that no catalog has is a mistake of whoever typed it, not of a host.
 fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result<(), Complaint> {
     let (Request::Install(install) | Request::Check(install)) = request else { return Ok(()) };
@@ -158,8 +175,11 @@ pub async fn carry_out(
     global: &Global,
     context: Context,
     hosts: Vec<Host>,
-    asked: Asked,
+    mut asked: Asked,
 ) -> Result<ExitCode, Complaint> {
+    if let (Request::Install(request), Some(name)) = (&mut asked.request, &asked.install.once.build_on) {
+        request.build_on = Some(builder(&context, name)?);
+    }
     let catalog = open_catalog(global, &context.settings, &asked.request, &hosts).await?;
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;
@@ -242,7 +262,11 @@ pub fn reach(
 ) -> Result<Arc<dyn Fleet>, Complaint> {
     let Some(ssh) = ssh else { return Ok(Arc::new(LocalFleet::new(settings))) };
     let connector = Connector::with_people(settings, ssh, people);
-    for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
+    let builder = match request {
+        Request::Install(install) => install.build_on.as_ref(),
+        _ => None,
+    };
+    for host in hosts.iter().chain(builder).filter(|host| matches!(host.route, Route::Ssh(_))) {
         connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
     }
     Ok(Arc::new(SshFleet::new(connector, settings, request)))

@@ -6,11 +6,13 @@ mod answer;
 mod args;
 mod args_hive;
 mod args_model;
+mod args_once;
 mod args_prebuilt;
 mod args_sources;
 mod args_worker;
 mod asked;
 mod bench;
+mod cache;
 mod catalogs;
 mod context;
 mod door;
@@ -108,6 +110,7 @@ fn run() -> Result<ExitCode, Complaint> {
         }
         Command::Model(command) => runtime()?.block_on(models::run(args.global, *command)),
         Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
+        Command::Cache(command) => cache::run(&args.global, &command),
         Command::Recipe(command) => runtime()?.block_on(recipe::run(args.global, command)),
         Command::Hive(command) => runtime()?.block_on(hive::run(&args.global, command)),
         Command::Job(command) => runtime()?.block_on(job::run(&args.global, command)),

@@ -52,6 +52,9 @@ fn operation(command: WorkerCommand) -> Result<Operation, Complaint> {
             if sudo.ask_sudo_pass || sudo.sudo_password_file.is_some() {
                 return stays("a password of sudo");
             }
+            if install.once.build_on.is_some() || install.once.cpu_level.is_some() {
+                return stays("--build-on or --cpu-level");
+            }
             let worker = install.worker.unwrap_or_default();
             if worker.contains('/') || worker.starts_with('.') {
                 return stays("a recipe's folder").map_err(|it: Complaint| {
@@ -62,7 +65,8 @@ fn operation(command: WorkerCommand) -> Result<Operation, Complaint> {
                 worker_id: worker_id(&worker)?.to_string(),
                 build: match install.build {
                     BuildWhere::Auto => BuildWord::Auto,
-                    BuildWhere::Host => BuildWord::Host,
+                    // A hive is one machine: what it builds for itself, it builds once.
+                    BuildWhere::Host | BuildWhere::Each => BuildWord::Host,
                     BuildWhere::Local => BuildWord::Local,
                 },
                 fetch: match install.sources.fetch {

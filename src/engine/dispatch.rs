@@ -15,8 +15,14 @@ use tokio::{
 };
 
 use super::{
-    Failure, Finding, Fleet, Request, SudoPassword, gather::Gathering, job, local_build::LocalBuilds,
+    Failure, Finding, Fleet, Request, SudoPassword,
+    gather::Gathering,
+    group::Need,
+    job,
+    local_build::LocalBuilds,
     prebuilt::Prebuilts,
+    request::InstallRequest,
+    roster::{Assignment, Roster, Seen},
 };
 use crate::{
     catalog::Catalog,
@@ -65,15 +71,17 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
     let forks = Arc::new(Semaphore::new(run.settings.forks.max(1)));
     let gathers = matches!(&run.request, Request::Model(request) if request.gathers());
     let gate = Arc::new(Gate::new(run.all_or_nothing, gathers, hosts.len()));
+    let roster = Arc::new(Roster::new(hosts, run.settings.limits.connect));
     let failed = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     let mut names = BTreeMap::new();
     for (index, host) in hosts.iter().cloned().enumerate() {
-        let (scope, run, forks, gate, failed) =
-            (scope.for_host(&host.name), run.clone(), forks.clone(), gate.clone(), failed.clone());
+        let (scope, run, forks, gate, roster, failed) =
+            (scope.for_host(&host.name), run.clone(), forks.clone(), gate.clone(), roster.clone(), failed.clone());
         let handle = tasks.spawn(async move {
             let start = Instant::now();
-            let ticket = Ticket { gate, passed: AtomicBool::new(false), forks, place: Mutex::default() };
+            let passed = AtomicBool::new(false);
+            let ticket = Ticket { gate, passed, forks, place: Mutex::default(), roster, seen: AtomicBool::new(false) };
             let (mut report, findings) = match scope.race(ticket.take_place()).await {
                 Ok(()) => job::run(&scope, &run, &host, &ticket).await,
                 Err(stop) => {
@@ -82,6 +90,7 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
                 }
             };
             ticket.pass(!report.outcome.is_ok());
+            ticket.gone();
             report.elapsed = start.elapsed();
             if matches!(report.outcome, Outcome::Failed | Outcome::Refused | Outcome::Unreachable) {
                 let now = failed.fetch_add(1, Ordering::Relaxed) + 1;
@@ -115,15 +124,20 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
     }
     let (built, gathered) = tokio::join!(run.local_builds.close(), run.gathering.close());
     let doubt = built.or(gathered);
+    let doubts = roster.doubts();
     let mut summaries: Vec<HostSummary> = hosts
         .iter()
         .zip(reports)
         .filter_map(|(host, report)| Some(HostSummary { host: host.name.clone(), report: report? }))
         .collect();
-    if let Some(doubt) = doubt {
+    // What was done at a host after its own task, or at one that has none, is not in its report yet.
+    for (host, doubt) in doubt.map(|doubt| (HostName::local(), doubt)).into_iter().chain(doubts) {
         let report =
             HostReport { reason: Some(Reason::Unconfirmed), error: Some(doubt), ..HostReport::of(Outcome::Failed) };
-        summaries.push(HostSummary { host: HostName::local(), report });
+        match summaries.iter_mut().find(|summary| summary.host == host) {
+            Some(summary) => summary.report = HostReport { done: summary.report.done.clone(), ..report },
+            None => summaries.push(HostSummary { host, report }),
+        }
     }
     let exit = exit(scope, &summaries);
     let summary = Summary { exit, elapsed: start.elapsed(), hosts: summaries };
@@ -162,6 +176,9 @@ pub struct Ticket {
     forks: Arc<Semaphore>,
     /// One of `--forks`.
     place: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Where hosts are compared.
+    roster: Arc<Roster>,
+    seen: AtomicBool,
 }
 
 impl Gate {
@@ -177,10 +194,56 @@ impl Gate {
 }
 
 impl Ticket {
-    async fn take_place(&self) {
+    /// Waits for one of `--forks`, unless this host has one.
+    pub async fn take_place(&self) {
+        if self.place.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return;
+        }
         // The semaphore is never closed.
         let place = self.forks.clone().acquire_owned().await.ok();
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
+    /// Lets others work while this host waits for one of them.
+    pub fn give_place(&self) {
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Enters the host among those that are compared.
+    pub fn enter(&self, seen: Seen, needs: Vec<Need>) {
+        if !self.seen.swap(true, Ordering::SeqCst) {
+            self.roster.enter(seen, needs);
+        }
+    }
+
+    /// How this host, which was entered, comes to its programs: once all hosts were seen. In the order of its needs.
+    ///
+    /// # Errors
+    /// The scope's own stop.
+    pub async fn shares(
+        &self,
+        scope: &Scope,
+        run: &Run,
+        request: &InstallRequest,
+        host: &HostName,
+    ) -> Result<Vec<Assignment>, Failure> {
+        if !self.roster.is_settled() {
+            self.give_place();
+        }
+        let shares = self.roster.shares(scope, run, request, host).await;
+        scope.race(self.take_place()).await?;
+        shares
+    }
+
+    /// Keeps what could not be confirmed about a host that this one's task worked at.
+    pub fn confirm(&self, host: &HostName, doubt: Option<String>) {
+        self.roster.confirm(host, doubt);
+    }
+
+    fn gone(&self) {
+        if !self.seen.swap(true, Ordering::SeqCst) {
+            self.roster.gone();
+        }
     }
 
     fn pass(&self, failed: bool) {
@@ -200,7 +263,7 @@ impl Ticket {
             return true;
         }
         self.pass(false);
-        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.give_place();
         let passed = self.others().await;
         self.take_place().await;
         passed
@@ -225,5 +288,6 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.pass(true);
+        self.gone();
     }
 }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Failure, Finding, Request, Run,
+    bench::Bench,
     dispatch::Ticket,
     install, model, needs,
     phase::phase,
@@ -134,7 +135,7 @@ async fn work(
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
     let short = Some(run.settings.limits.short);
-    let target = &**target;
+    let (shared, target) = (target, &**target);
     match &run.request {
         Request::Model(request) => model::model(scope, run, host, target, ticket, request, findings).await,
         Request::Ping => {
@@ -196,10 +197,11 @@ async fn work(
             match version::way(scope, run, target, &facts, request).await? {
                 Way::Install => {
                     let provided = needs::provide(scope, run, host, target, request, facts, ticket, inside).await?;
-                    let (facts, inside, before) = (provided.facts, provided.inside, provided.done.unwrap_or_default());
-                    let done =
-                        install::install(scope, run, host, target, &facts, request, ticket, inside, findings).await?;
-                    Ok(before.and(done))
+                    let (inside, before) = (provided.inside, provided.done.unwrap_or_default());
+                    let bench = Arc::new(Bench::live(host, Arc::new(provided.facts), shared.clone()));
+                    let done = install::install(scope, run, &bench, target, request, ticket, inside, findings).await;
+                    bench.leave().await;
+                    Ok(before.and(done?))
                 }
                 Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
                 Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),

@@ -1,26 +1,25 @@
-//! Builds on this machine, each recipe once for all hosts that it is good for, one at a time.
+//! This machine as one that builds: a target of its own, and its facts, for all hosts of a run.
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
     sync::{Arc, PoisonError},
 };
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Failure, gather::Sources, make::build_in, needs, plan::WorkerPlan};
+use super::{Failure, needs};
 use crate::{
-    build::Built,
     preflight,
     scope::Scope,
     target::{Closed, Target, local::local, supervisor::Supervision},
-    vocab::{BuildKey, Facts, HostName, Limits, Mirror, Needs, RecipeMeta},
+    vocab::{Facts, HostName, Limits, Needs},
 };
 
-/// Results so far, failed ones too: what failed for one host is not tried again for the next.
+/// Builds on this machine, one at a time.
 #[derive(Default)]
 pub struct LocalBuilds {
     state: Mutex<State>,
+    turn: Mutex<()>,
     /// What the recipes of this run need.
     wanted: std::sync::Mutex<Vec<Needs>>,
     /// A folder of this run's own; its builds' folders are registered as scratch one by one.
@@ -30,8 +29,7 @@ pub struct LocalBuilds {
 #[derive(Default)]
 struct State {
     target: Option<Arc<dyn Target>>,
-    facts: Option<Result<Facts, Failure>>,
-    built: HashMap<BuildKey, Result<Built, Failure>>,
+    facts: Option<Result<Arc<Facts>, Failure>>,
 }
 
 impl State {
@@ -46,35 +44,28 @@ impl LocalBuilds {
         Self { dir, ..Self::default() }
     }
 
-    /// The program that a recipe makes here; waits for its turn.
+    /// Below which builds have their folders.
     ///
     /// # Errors
-    /// As the build.
-    pub async fn get(
-        &self,
-        scope: &Scope,
-        plan: &WorkerPlan,
-        recipe: &RecipeMeta,
-        mirrors: &[Mirror],
-        limits: &Limits,
-    ) -> Result<Built, Failure> {
-        let facts = self.facts(scope, limits).await?;
-        let mut state = scope.race(self.state.lock()).await?;
-        let key = plan.key.ok_or_else(|| Failure::new("a build without a key"))?;
-        if let Some(done) = state.built.get(&key) {
-            return done.clone();
-        }
-        let target = state.target(limits);
-        let work = self.dir.join(&key.to_string()[..16]);
-        let work = work.to_str().ok_or_else(|| Failure::new("the cache folder's path is not UTF-8"))?.to_owned();
-        let here = scope.for_host(&HostName::local());
-        let (env, from) = (Default::default(), Sources::Here);
-        let result = build_in(&here, &*target, recipe, &facts, &env, plan, &work, from, mirrors, limits).await;
-        // A cancel says nothing about the recipe.
-        if scope.check().is_ok() {
-            state.built.insert(key, result.clone());
-        }
-        result
+    /// The path is not UTF-8.
+    pub fn dir(&self) -> Result<&str, Failure> {
+        self.dir.to_str().ok_or_else(|| Failure::new("the cache folder's path is not UTF-8"))
+    }
+
+    /// Waits for the turn to build, which ends with the guard.
+    ///
+    /// # Errors
+    /// The scope's own stop.
+    pub async fn turn(&self, scope: &Scope) -> Result<MutexGuard<'_, ()>, Failure> {
+        Ok(scope.race(self.turn.lock()).await?)
+    }
+
+    /// This machine.
+    ///
+    /// # Errors
+    /// The scope's own stop.
+    pub async fn target(&self, scope: &Scope, limits: &Limits) -> Result<Arc<dyn Target>, Failure> {
+        Ok(scope.race(self.state.lock()).await?.target(limits))
     }
 
     /// Notes what a recipe needs, to be looked for together with the rest.
@@ -91,12 +82,12 @@ impl LocalBuilds {
     ///
     /// # Errors
     /// As the probe.
-    pub async fn facts(&self, scope: &Scope, limits: &Limits) -> Result<Facts, Failure> {
+    pub async fn facts(&self, scope: &Scope, limits: &Limits) -> Result<Arc<Facts>, Failure> {
         let mut state = scope.race(self.state.lock()).await?;
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let open = |facts: &Facts| wanted.iter().any(|needs| !preflight::needs::questions(facts, needs).is_empty());
         let known = state.facts.take();
-        if let Some(facts) = known.clone().filter(|facts| !facts.as_ref().is_ok_and(open)) {
+        if let Some(facts) = known.clone().filter(|facts| !facts.as_ref().is_ok_and(|facts| open(facts))) {
             state.facts = known;
             return facts;
         }
@@ -104,13 +95,14 @@ impl LocalBuilds {
         let limited = scope.for_host(&HostName::local()).within("look at this machine", limits.short);
         let facts = async {
             let mut facts = match known {
-                Some(known) => known?,
+                Some(known) => Arc::unwrap_or_clone(known?),
                 None => preflight::probe(&limited, &*target).await?,
             };
             needs::ask(&limited, &*target, &mut facts, &wanted).await?;
-            Ok(facts)
+            Ok(Arc::new(facts))
         };
-        let facts: Result<Facts, Failure> = facts.await;
+        let facts: Result<Arc<Facts>, Failure> = facts.await;
+        // A cancel says nothing about the machine.
         if scope.check().is_ok() {
             state.facts = Some(facts.clone());
         }

@@ -12,11 +12,10 @@ use super::{
     gather::Sources,
     pace::{self, BuildProgress},
     phase::phase,
-    plan::WorkerPlan,
     watch::{Watch, watch},
 };
 use crate::{
-    build::{self, Built, Staged},
+    build::{self, Built, Class, Staged},
     recipe::Environment,
     scope::Scope,
     target::{Captured, Command, Target, output::EventLines},
@@ -26,27 +25,34 @@ use crate::{
     },
 };
 
+/// What is built, for what machines, from where, and how long that may take.
+pub struct Making<'a> {
+    pub recipe: &'a RecipeMeta,
+    /// Of the machine that builds.
+    pub facts: &'a Facts,
+    pub env: &'a BTreeMap<String, String>,
+    /// The machines that it is for.
+    pub class: &'a Class,
+    /// Also run `check()`.
+    pub check: bool,
+    pub sources: Sources<'a>,
+    pub mirrors: &'a [Mirror],
+    pub limit: Duration,
+    pub limits: &'a Limits,
+}
+
 /// Fetches, builds and packages in a work folder that is gone when the target closes.
-#[expect(clippy::too_many_arguments, reason = "the same for a host and for this machine")]
-pub async fn build_in(
-    scope: &Scope,
-    target: &dyn Target,
-    recipe: &RecipeMeta,
-    facts: &Facts,
-    env: &BTreeMap<String, String>,
-    plan: &WorkerPlan,
-    work: &str,
-    sources: Sources<'_>,
-    mirrors: &[Mirror],
-    limits: &Limits,
-) -> Result<Built, Failure> {
-    let mut environment = Environment { check: plan.check, ..Environment::of(facts, env, &recipe.worker.features) };
-    environment.mirrors = mirrors.iter().chain(&recipe.worker.mirrors).cloned().collect();
-    environment.submodules = recipe.worker.submodules;
+pub async fn build_in(scope: &Scope, target: &dyn Target, making: &Making<'_>, work: &str) -> Result<Built, Failure> {
+    let Making { recipe, facts, class, check, sources, mirrors, limit, limits, .. } = *making;
+    let worker = &recipe.worker;
+    let variables = variables(making.env, class);
+    let mut environment = Environment { check, ..Environment::of(facts, &variables, &worker.features) };
+    environment.mirrors = mirrors.iter().chain(&worker.mirrors).cloned().collect();
+    environment.submodules = worker.submodules;
     pace::ask_cargo(&mut environment);
     let started = Instant::now();
-    let left = |started: Instant| Some(plan.limit.saturating_sub(started.elapsed()));
-    let limited = Limited { worker: plan.worker.as_str(), started, limit: plan.limit, idle_limit: limits.idle };
+    let left = |started: Instant| Some(limit.saturating_sub(started.elapsed()));
+    let limited = Limited { worker: worker.id.as_str(), started, limit, idle_limit: limits.idle };
 
     let staged = phase(scope, Phase::Fetch, left(started), |_| async {
         let scope = scope.in_phase(Phase::Fetch);
@@ -70,13 +76,13 @@ pub async fn build_in(
         let scope = scope.in_phase(Phase::Build);
         let staged = &staged;
         async move {
-            let progress = Some(BuildProgress::begin(&scope, facts, &plan.worker));
+            let progress = Some(BuildProgress::begin(&scope, facts, &worker.id));
             let begun = Instant::now();
             under_watch(&scope, target, limited.in_work("build", work), progress, async |s, out| {
                 staged.build(s, out).await
             })
             .await?;
-            pace::remember(&scope, target, facts, work, &plan.worker, begun.elapsed()).await;
+            pace::remember(&scope, target, facts, work, &worker.id, begun.elapsed()).await;
             Ok(())
         }
     })
@@ -92,6 +98,20 @@ pub async fn build_in(
         }
     })
     .await
+}
+
+/// How a recipe learns for which machines it builds: the processor's level as compilers call it, and the cards as CMake
+/// does, which takes `CUDAARCHS` by itself.
+fn variables(env: &BTreeMap<String, String>, class: &Class) -> BTreeMap<String, String> {
+    let mut variables = env.clone();
+    if let Some(level) = class.level {
+        variables.insert("RBEE_CPU_LEVEL".into(), format!("x86-64-v{level}").replace("-v1", ""));
+    }
+    if let Some(list) = class.cuda_list() {
+        variables.insert("RBEE_CUDA_ARCHITECTURES".into(), list.clone());
+        variables.insert("CUDAARCHS".into(), list);
+    }
+    variables
 }
 
 /// Makes the folder that a recipe is staged in, as scratch.

@@ -3,14 +3,18 @@
 //! # Theory of operation
 //! A front door makes a [`Request`] and a [`Run`]. [`dispatch`] gives every selected host a task; a task connects,
 //! runs the request's phases one after the other and closes its target, which is where the host confirms that nothing
-//! is left. What a phase decides is decided by pure functions of facts and request ([`plan`]); what it waits for, it
+//! is left. Hosts that need a build wait for each other ([`roster`]), are grouped ([`group`]) and share what one of them
+//! builds ([`share`]). What a phase decides is decided by pure functions of facts and request ([`plan`]); what it waits for, it
 //! waits for through its scope. A failure stops its own host only.
 
 pub mod author;
+mod bench;
+mod bring;
 pub mod dispatch;
 mod failure;
 mod fleet;
 pub mod gather;
+pub mod group;
 mod install;
 mod job;
 pub mod local_build;
@@ -23,6 +27,8 @@ pub mod plan;
 pub mod prebuilt;
 mod query;
 pub mod request;
+mod roster;
+pub mod share;
 mod sudo;
 mod sudo_password;
 pub mod trust;

@@ -169,7 +169,7 @@ pub async fn provide<'a>(
 /// Whether nothing has to be built for the host.
 fn is_as_asked(run: &Run, host: &Host, request: &InstallRequest, facts: &Facts) -> bool {
     let digests = facts.installed.iter().map(|manifest| (manifest.path.clone(), Some(manifest.digest))).collect();
-    let plans = plan::plan(&run.catalog, host, request, facts, &digests, None, None);
+    let plans = plan::plan(&run.catalog, host, request, facts, &digests, None);
     plans.is_ok_and(|plans| !plans.iter().any(WorkerPlan::changes))
 }
 

@@ -3,12 +3,15 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    gather::FetchPlace,
+    Run,
+    gather::{FetchPlace, Sources},
+    group::{Place, Source},
     prebuilt::{self, Choice},
     request::{Binary, BuildPlace, InstallRequest, Wanted},
+    share::Share,
 };
 use crate::{
-    build::{build_key, class_of},
+    build::{Class, build_key},
     catalog::{Catalog, fits},
     prebuilt::Asset,
     preflight::{
@@ -16,7 +19,7 @@ use crate::{
         install_dir::{InstallDir, NoInstallDir, choose},
     },
     vocab::{
-        Accelerator, BuildKey, Digest, Facts, Host, Manifest, RecipeMeta, WorkerId, WorkerMeta, facts::Libc,
+        Accelerator, BuildKey, Digest, Facts, Host, HostName, Manifest, RecipeMeta, WorkerId, WorkerMeta,
         text::human_bytes,
     },
 };
@@ -29,7 +32,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(text: impl Into<String>, hint: Option<&str>) -> Self {
+    pub fn new(text: impl Into<String>, hint: Option<&str>) -> Self {
         Self { text: text.into(), hint: hint.map(str::to_owned) }
     }
 }
@@ -37,6 +40,7 @@ impl Refusal {
 /// What happens with one worker on one host.
 #[derive(Debug, Clone)]
 pub struct WorkerPlan {
+    pub host: HostName,
     pub worker: WorkerId,
     /// As far as it is known before a build.
     pub version: Option<String>,
@@ -44,8 +48,11 @@ pub struct WorkerPlan {
     pub origin: String,
     /// Why this one.
     pub why: String,
-    /// `None` for a program that is still being read, where nothing hangs on its sha256 yet.
+    /// `None` for a program that is still being read, where nothing hangs on its sha256 yet, and for a build before it is
+    /// known for whom it is.
     pub key: Option<BuildKey>,
+    /// What the host is by itself, for a worker of this kind.
+    pub class: Class,
     pub dir: InstallDir,
     pub action: Action,
     /// What the host has of it now, in the folder it would go to.
@@ -64,8 +71,10 @@ pub struct WorkerPlan {
 pub enum Action {
     /// Same build key, and the file still has its manifest's digest.
     Unchanged,
-    BuildOnHost(Arc<RecipeMeta>),
-    BuildHere(Arc<RecipeMeta>),
+    /// The host builds it for itself and nobody else.
+    BuildOwn(Arc<RecipeMeta>),
+    /// Built once for all hosts that are alike; how, is known once all of them were seen.
+    Share(Arc<RecipeMeta>, Option<Arc<Share>>),
     Send(Arc<Binary>),
     /// What is published; with the program, once it was loaded.
     Prebuilt(Arc<Asset>, Option<Arc<Binary>>),
@@ -81,8 +90,20 @@ impl WorkerPlan {
                 let at = self.old.as_ref().map_or(self.dir.bin.as_str(), |old| old.path.as_str());
                 format!("{what} is there ({at})")
             }
-            Action::BuildOnHost(_) => format!("build {what} on the host, install to {}", self.dir.words()),
-            Action::BuildHere(_) => format!("build {what} here, install to {}", self.dir.words()),
+            Action::BuildOwn(_) => format!("build {what} on the host, install to {}", self.dir.words()),
+            Action::Share(_, share) => {
+                let how = match share.as_ref().map(|share| &share.first().source) {
+                    None => format!("build {what}"),
+                    Some(Source::Cache) => format!("send {what} from the cache"),
+                    Some(Source::Host(offer)) => format!("take {what} from {}", offer.host),
+                    Some(Source::Build(Place::Here)) => format!("build {what} here"),
+                    Some(Source::Build(Place::Host(builder))) if *builder == self.host => {
+                        format!("build {what} on the host")
+                    }
+                    Some(Source::Build(Place::Host(builder))) => format!("build {what} on {builder}"),
+                };
+                format!("{how}, install to {}", self.dir.words())
+            }
             Action::Send(binary) => {
                 format!(
                     "send {} ({}), install to {}",
@@ -92,6 +113,22 @@ impl WorkerPlan {
                 )
             }
             Action::Prebuilt(asset, _) => format!("take {what} from {}, install to {}", asset.url, self.dir.words()),
+        }
+    }
+
+    /// How a build on a host comes by its sources.
+    pub(super) fn sources<'a>(&self, run: &'a Run) -> Sources<'a> {
+        match self.fetch {
+            FetchPlace::Host => Sources::OnHost,
+            FetchPlace::Controller => Sources::Sent(&run.gathering),
+        }
+    }
+
+    /// Why this one, and why from there.
+    pub fn reason(&self) -> String {
+        match &self.action {
+            Action::Share(_, Some(share)) => format!("{}; {}", self.why, share.words()),
+            _ => self.why.clone(),
         }
     }
 
@@ -112,7 +149,7 @@ impl WorkerPlan {
 
 /// Plans every worker that a host is to have.
 ///
-/// `digests` are those of the files that the host's manifests name; `controller` is this machine, if it may build.
+/// `digests` are those of the files that the host's manifests name. What is built is left open: that hangs on other hosts.
 ///
 /// # Errors
 /// The first thing that stands against it, with what to do about it.
@@ -122,7 +159,6 @@ pub fn plan(
     request: &InstallRequest,
     facts: &Facts,
     digests: &HashMap<String, Option<Digest>>,
-    controller: Option<&Facts>,
     limit: Option<Duration>,
 ) -> Result<Vec<WorkerPlan>, Refusal> {
     refuse(&check::check(
@@ -131,12 +167,12 @@ pub fn plan(
     ))?;
     let dir = choose(facts, request.system).map_err(|why| no_dir(&why))?;
     if !request.binaries.is_empty() {
-        return Ok(vec![plan_binary(request, facts, &dir, digests)?]);
+        return Ok(vec![plan_binary(host, request, facts, &dir, digests)?]);
     }
     let wanted = wanted(catalog, host, request, facts)?;
     wanted
         .into_iter()
-        .map(|(recipe, why)| plan_recipe(request, facts, &dir, digests, controller, limit, recipe, why))
+        .map(|(recipe, why)| plan_recipe(host, request, facts, &dir, digests, limit, recipe, why))
         .collect()
 }
 
@@ -159,7 +195,7 @@ pub fn judge(
         Ok(recipes) => {
             let role = match request.build {
                 BuildPlace::Local => Role::Receive,
-                BuildPlace::Auto | BuildPlace::Host => Role::BuildAndReceive,
+                BuildPlace::Auto | BuildPlace::Host | BuildPlace::Each => Role::BuildAndReceive,
             };
             let mut verdicts: Vec<Verdict> = Vec::new();
             for (recipe, _) in &recipes {
@@ -216,6 +252,7 @@ fn wanted(
 }
 
 fn plan_binary(
+    host: &Host,
     request: &InstallRequest,
     facts: &Facts,
     dir: &InstallDir,
@@ -251,6 +288,8 @@ fn plan_binary(
         (Some(_), None) => return Err(Refusal::new(format!("{} was not read", binary.path.display()), None)),
     };
     Ok(WorkerPlan {
+        host: host.name.clone(),
+        class: Class::of(Accelerator::Cpu, facts),
         worker: binary.worker.clone(),
         version: None,
         origin: "binary".into(),
@@ -268,27 +307,41 @@ fn plan_binary(
 
 #[expect(clippy::too_many_arguments, reason = "the one place where all that is known comes together")]
 fn plan_recipe(
+    host: &Host,
     request: &InstallRequest,
     facts: &Facts,
     dir: &InstallDir,
     digests: &HashMap<String, Option<Digest>>,
-    controller: Option<&Facts>,
     limit: Option<Duration>,
     recipe: Arc<RecipeMeta>,
     why: String,
 ) -> Result<WorkerPlan, Refusal> {
     let worker = &recipe.worker;
-    let key = build_key(&recipe, &class_of(worker.accelerator, facts), &worker.features);
+    let class = Class::of(worker.accelerator, facts);
+    let asked_level = request.cpu_level.or(worker.cpu_level);
+    if let (Some(asked), Some(level)) = (asked_level, class.level)
+        && asked > level
+    {
+        return Err(Refusal::new(
+            format!("its processor is of x86-64-v{level}, and a program for x86-64-v{asked} was asked for"),
+            Some("leave this host out, or name a lower --cpu-level"),
+        ));
+    }
+    let class = Class { level: class.level.and(asked_level).or(class.level), ..class };
     let old = present(facts, &worker.id, dir);
-    let plan = |action, why: String, verdicts| WorkerPlan {
+    let plan = |action, why: String, key, verdicts| WorkerPlan {
+        host: host.name.clone(),
         worker: worker.id.clone(),
         version: recipe.version.clone(),
         origin: recipe.origin.clone(),
         why: match (&action, request.fetch) {
-            (Action::BuildOnHost(_), FetchPlace::Controller) => format!("{why}; its sources are fetched here"),
+            (Action::BuildOwn(_) | Action::Share(..), FetchPlace::Controller) => {
+                format!("{why}; its sources are fetched here")
+            }
             _ => why,
         },
-        key: Some(key),
+        key,
+        class: class.clone(),
         dir: dir.clone(),
         action,
         old: old.clone(),
@@ -305,72 +358,44 @@ fn plan_recipe(
             let same = !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests));
             let version = asset.version.clone().or(recipe.version.clone());
             let action = if same { Action::Unchanged } else { Action::Prebuilt(asset, None) };
-            return Ok(WorkerPlan { key: Some(key), version, ..plan(action, format!("{why}; prebuilt"), verdicts) });
+            return Ok(WorkerPlan { version, ..plan(action, format!("{why}; prebuilt"), Some(key), verdicts) });
         }
         Choice::Build(None) => why,
         Choice::Build(Some(no)) => format!("{why}; {no}"),
     };
-    if !request.reinstall && old.as_ref().is_some_and(|old| intact(old, key, digests)) {
-        return Ok(plan(Action::Unchanged, why, Vec::new()));
+    let there = old.as_ref().filter(|old| is_as_asked(old, &recipe, &class, asked_level));
+    if let Some(old) = there.filter(|old| !request.reinstall && intact(old, old.key, digests)) {
+        return Ok(plan(Action::Unchanged, why, Some(old.key), Vec::new()));
     }
-    let on_host = || judge_build(facts, worker, Role::BuildAndReceive, request.system);
-    let here = || judge_here(controller, facts, worker);
-    match request.build {
-        BuildPlace::Host => {
-            let verdicts = on_host();
-            refuse(&verdicts)?;
-            Ok(plan(Action::BuildOnHost(recipe.clone()), why, verdicts))
-        }
-        BuildPlace::Local => {
-            let verdicts = here()?;
-            Ok(plan(Action::BuildHere(recipe.clone()), format!("{why}; --build local"), verdicts))
-        }
-        BuildPlace::Auto => {
-            let verdicts = on_host();
-            match (refuse(&verdicts), here()) {
-                (Ok(()), _) => Ok(plan(Action::BuildOnHost(recipe.clone()), why, verdicts)),
-                (Err(no), Ok(verdicts)) => {
-                    let why = format!("{why}; not on the host: {}", no.text);
-                    Ok(plan(Action::BuildHere(recipe.clone()), why, verdicts))
-                }
-                (Err(no), Err(_)) => Err(no),
-            }
-        }
+    if request.build == BuildPlace::Each {
+        let verdicts = judge_build(facts, worker, Role::BuildAndReceive, request.system);
+        refuse(&verdicts)?;
+        let key = build_key(&recipe, &class.to_string(), &worker.features);
+        return Ok(plan(Action::BuildOwn(recipe.clone()), why, Some(key), verdicts));
     }
+    let verdicts = judge_build(facts, worker, Role::Receive, request.system);
+    refuse(&verdicts)?;
+    Ok(plan(Action::Share(recipe.clone(), None), why, None, verdicts))
 }
 
-/// Judges whether this machine can build for the host.
-fn judge_here(controller: Option<&Facts>, host: &Facts, worker: &WorkerMeta) -> Result<Vec<Verdict>, Refusal> {
-    let Some(here) = controller else {
-        return Err(Refusal::new("this machine was not looked at", None));
-    };
-    if (&here.os, &here.arch) != (&host.os, &host.arch) {
-        return Err(Refusal::new(
-            format!("this machine is {}, and what it builds does not run on {}", here.platform(), host.platform()),
-            Some("build on the host (--build host)"),
-        ));
-    }
-    let runs = match (&here.libc, &host.libc) {
-        (Some(Libc::Glibc(..)), Some(Libc::Glibc(..))) => here.libc <= host.libc,
-        (mine, theirs) => mine == theirs,
-    };
-    if !runs {
-        let name = |libc: &Option<Libc>| libc.as_ref().map_or("no known C library".to_owned(), ToString::to_string);
-        return Err(Refusal::new(
-            format!("this machine has {}, and the host only {}", name(&here.libc), name(&host.libc)),
-            Some("build on the host (--build host)"),
-        ));
-    }
-    let verdicts = judge_build(here, worker, Role::Build, false);
-    refuse(&verdicts).map_err(|no| Refusal { text: format!("this machine cannot build it: {}", no.text), ..no })?;
-    Ok(verdicts)
+/// Whether what a manifest speaks of is what this recipe makes, for machines like this one.
+fn is_as_asked(old: &Manifest, recipe: &RecipeMeta, class: &Class, level: Option<u8>) -> bool {
+    let Some(text) = old.class.as_deref() else { return false };
+    let Some(built) = Class::parse(text) else { return false };
+    // What was made for this host is good for it even where nobody knows for which others it is.
+    let runs = built.serves(class) || built == *class;
+    let as_told = level.is_none() || built.level.is_none() || built.level == level;
+    runs && as_told && old.key == build_key(recipe, text, &recipe.worker.features)
 }
 
-fn judge_build(facts: &Facts, worker: &WorkerMeta, role: Role, system: bool) -> Vec<Verdict> {
+/// Judges a host for a worker.
+pub(super) fn judge_build(facts: &Facts, worker: &WorkerMeta, role: Role, system: bool) -> Vec<Verdict> {
     check::check(facts, &check::Request { role, worker: Some(worker), program: None, size: None, system })
 }
 
-fn refuse(verdicts: &[Verdict]) -> Result<(), Refusal> {
+/// # Errors
+/// What stands against it, all of it.
+pub(super) fn refuse(verdicts: &[Verdict]) -> Result<(), Refusal> {
     let no: Vec<_> = verdicts.iter().filter(|v| v.grade == Grade::No).collect();
     if no.is_empty() {
         return Ok(());

@@ -132,7 +132,7 @@ pub async fn held(scope: &Scope, target: &dyn Target, facts: &Facts, worker: &Wo
     let mut all = Vec::new();
     for status in states(scope, target, found).await? {
         let layout = undo::plain_layout(facts, &status.manifest);
-        let kept = install::kept(scope, target, &layout, &status.manifest).await?;
+        let kept = install::kept(scope, target, &layout, &status.manifest).await?.map(|(_, manifest)| manifest);
         let running = install::running(scope, target, &status.manifest).await?;
         all.push(Held { status, kept, running });
     }

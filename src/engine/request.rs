@@ -10,7 +10,7 @@ use super::gather::FetchPlace;
 use crate::{
     preflight::binary::Program,
     transfer::tree::Tree,
-    vocab::{Digest, Mirror, RecipeMeta, WorkerId},
+    vocab::{Digest, Host, Mirror, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -92,6 +92,10 @@ impl Request {
 pub struct InstallRequest {
     pub worker: Option<Wanted>,
     pub build: BuildPlace,
+    /// The one machine that may build, selected or not.
+    pub build_on: Option<Host>,
+    /// 1 to 4 of the x86-64 levels, instead of the lowest of the hosts that share a build.
+    pub cpu_level: Option<u8>,
     pub fetch: FetchPlace,
     /// Other places of sources, before those that a worker's entry names.
     pub mirrors: Vec<Mirror>,
@@ -139,11 +143,15 @@ pub enum UsePrebuilt {
 /// Where a recipe is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BuildPlace {
-    /// On the host if it can, else here if this machine can.
+    /// Once for all hosts that are alike: on the best of the selected ones, else here if this machine can.
     #[default]
     Auto,
+    /// The same, never here.
     Host,
+    /// Here.
     Local,
+    /// On each host for itself.
+    Each,
 }
 
 /// A program that needs no build.

@@ -109,11 +109,12 @@ mod tests {
         Manifest {
             worker: WorkerId::new("w").unwrap(),
             version: version.into(),
+            class: None,
+            entry: None,
             key: BuildKey(Digest::new([0; 32])),
             digest: Digest::new([0; 32]),
             size: 1,
             path: "/x/w".into(),
-            entry: None,
             origin: "built in".into(),
             run: "r".into(),
             installed_at: "2026-01-01T00:00:00Z".into(),

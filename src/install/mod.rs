@@ -234,7 +234,7 @@ pub async fn rollback(
     Ok(old)
 }
 
-/// The manifest of the version that a rollback of `current` leads to; `None` where nothing whole is kept.
+/// The version that a rollback of `current` leads to, and where its program is; `None` where nothing whole is kept.
 ///
 /// # Errors
 /// The host could not be asked.
@@ -243,10 +243,10 @@ pub async fn kept(
     target: &dyn Target,
     layout: &Layout,
     current: &Manifest,
-) -> Result<Option<Manifest>, InstallError> {
+) -> Result<Option<(String, Manifest)>, InstallError> {
     let Some(previous) = current.previous else { return Ok(None) };
     let found = read_kept(scope, target, layout, current, previous).await?;
-    Ok(found.and_then(Result::ok).map(|(_, manifest)| manifest))
+    Ok(found.and_then(Result::ok))
 }
 
 async fn read_kept(

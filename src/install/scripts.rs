@@ -137,6 +137,7 @@ mod tests {
             worker: WorkerId::new("echo-worker").unwrap(),
             version: "1.0".into(),
             key: BuildKey(Digest::new([byte; 32])),
+            class: None,
             digest: Digest::new([byte; 32]),
             size: 7,
             path: "/home/it's me/.local/bin/echo-worker".into(),

@@ -16,9 +16,9 @@ use crate::{
     target::{Captured, Command, Target},
     transfer::{
         self, FileSource, TransferError, digest_of, parse_digest,
-        tree::{Tree, TreeSource, check_tar, digest_script, tree_sum},
+        tree::{Tree, TreeSource, check_tar, digest_script, pack_script, tree_sum},
     },
-    vocab::{Digest, Manifest, WorkerId, text::sh_quote},
+    vocab::{Digest, Manifest, TreeMark, WorkerId, text::sh_quote},
 };
 
 /// Something on its way to its final path.
@@ -138,6 +138,53 @@ pub async fn sum(
 ) -> Result<Option<Digest>, InstallError> {
     let script = digest_script(&[tree_sum(&sh_quote(folder), worker, entry)]);
     Ok(sums(scope, target, script).await?.into_iter().next().flatten())
+}
+
+/// A tar of an installed tree, on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Packed {
+    pub path: String,
+    pub size: u64,
+    pub digest: Digest,
+}
+
+/// Packs the tree that the link `path` leads into, after it was proven to be whole, into the new folder `scratch`.
+///
+/// # Errors
+/// It is no link into a store, or the tree is not what it was.
+pub async fn pack(
+    scope: &Scope,
+    target: &dyn Target,
+    path: &str,
+    worker: &WorkerId,
+    mark: &TreeMark,
+    scratch: &str,
+) -> Result<Packed, InstallError> {
+    let failed = |why: &str| InstallError::from(TransferError::Host(format!("cannot take {path}: {why}")));
+    let mut said = Captured::default();
+    target.run(scope, &Command::own("look for the tree", format!("readlink {}", sh_quote(path))), &mut said).await?;
+    let link = said.text();
+    let folder = link.trim_end_matches('\n').strip_suffix(&format!("/{}", mark.entry));
+    let folder =
+        folder.filter(|folder| folder.starts_with('/') && folder.ends_with(&format!("/store/{}", mark.digest)));
+    let folder = folder.ok_or_else(|| failed("it is no link into the store"))?.to_owned();
+    if sum(scope, target, &folder, worker, &mark.entry).await? != Some(mark.digest) {
+        return Err(failed("its tree is not what was installed"));
+    }
+    target.scratch(scope, scratch).await?;
+    let archive = format!("{scratch}/tree.tar");
+    let script = format!(
+        "umask 077; mkdir -p -- {0} && chmod 700 {0} || exit\n( {1} ) && wc -c <{2}\n",
+        sh_quote(scratch),
+        pack_script(&folder, &archive),
+        sh_quote(&archive)
+    );
+    let mut said = Captured::default();
+    let exit = target.run(scope, &Command::own("pack the tree", script), &mut said).await?;
+    let size = said.text().trim().parse().ok().filter(|_| exit.status == 0);
+    let size = size.ok_or_else(|| failed(&said.last_words()))?;
+    let digest = crate::transfer::digest_of(scope, target, &archive).await?;
+    Ok(Packed { path: archive, size, digest })
 }
 
 pub(super) async fn sums(
@@ -299,6 +346,7 @@ mod tests {
         let manifest = Manifest {
             worker: WorkerId::new("srv").unwrap(),
             version: "1.0".into(),
+            class: None,
             key: BuildKey(Digest::new([2; 32])),
             digest: Digest::new([2; 32]),
             size: 7,

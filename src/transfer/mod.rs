@@ -4,11 +4,13 @@
 //! host's supervisor removes unless somebody renames it.
 
 mod digest;
+mod download;
 mod memo;
 mod source;
 pub mod tree;
 
 pub use digest::{digest_of, digest_script, file_digest, parse_digest};
+pub use download::download;
 pub use memo::Memo;
 pub use source::FileSource;
 

@@ -86,6 +86,8 @@ pub struct Manifest {
     pub worker: WorkerId,
     pub version: String,
     pub key: BuildKey,
+    /// The class of machines that it was built for, as it went into `key`; what was not built here has none.
+    pub class: Option<String>,
     pub digest: Digest,
     pub size: u64,
     /// Absolute path of the program.

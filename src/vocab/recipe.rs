@@ -63,6 +63,11 @@ pub struct WorkerMeta {
     pub limit: Option<Duration>,
     /// Arguments of the one run that proves an installed program; `--version` when the entry says nothing.
     pub verify: Vec<String>,
+    /// A line for the shell that has to end well on the host before the program is activated; it is `$RBEE_PROGRAM`, and the
+    /// recipe's files are in the working folder.
+    pub smoke: Option<String>,
+    /// 1 to 4: the x86-64 level that it is built for, instead of the lowest of the hosts that share a build.
+    pub cpu_level: Option<u8>,
     /// The program in bin that a package of several is called by.
     pub entry: Option<String>,
     /// Where it is published ready to run.
@@ -89,6 +94,8 @@ impl WorkerMeta {
             needs: Needs::default(),
             limit: None,
             verify: vec!["--version".to_owned()],
+            smoke: None,
+            cpu_level: None,
             entry: None,
             prebuilt: None,
             features: Vec::new(),

@@ -28,6 +28,8 @@ struct Form {
     worker: String,
     version: String,
     key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class: Option<String>,
     digest: String,
     size: u64,
     path: String,
@@ -49,6 +51,7 @@ pub fn write(manifest: &Manifest) -> Result<String, ManifestError> {
         worker: manifest.worker.to_string(),
         version: manifest.version.clone(),
         key: manifest.key.to_string(),
+        class: manifest.class.clone(),
         digest: manifest.digest.to_string(),
         size: manifest.size,
         path: manifest.path.clone(),
@@ -88,6 +91,7 @@ pub fn read(text: &str) -> Result<Manifest, ManifestError> {
         worker: WorkerId::new(&form.worker)?,
         version: line("version", form.version)?,
         key: BuildKey(Digest::parse(&form.key)?),
+        class: form.class.map(|class| line("class", class)).transpose()?,
         digest: Digest::parse(&form.digest)?,
         size: form.size,
         entry: form.entry.map(|entry| line("entry", entry)).transpose()?,
@@ -108,6 +112,7 @@ mod tests {
             worker: WorkerId::new("echo-worker").unwrap(),
             version: "0.1.0-1".into(),
             key: BuildKey(Digest::new([0xab; 32])),
+            class: None,
             digest: Digest::new([0x01; 32]),
             size: 4096,
             path: "/usr/local/bin/echo-worker".into(),
@@ -124,6 +129,7 @@ mod tests {
         let mut one = manifest();
         assert_eq!(read(&write(&one).unwrap()), Ok(one.clone()));
         one.previous = Some(Digest::new([2; 32]));
+        one.class = Some("linux-x86_64 glibc 2.36 x86-64-v3".into());
         one.entry = Some("bin/echo-worker".into());
         one.origin = "a \"catalog\" of 'ours'".into();
         assert_eq!(read(&write(&one).unwrap()), Ok(one));

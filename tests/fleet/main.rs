@@ -12,6 +12,7 @@ mod http;
 mod install;
 mod loss;
 mod needs;
+mod once;
 mod packages;
 mod prebuilt;
 mod progress;

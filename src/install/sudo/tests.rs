@@ -28,6 +28,7 @@ fn manifest() -> Manifest {
     Manifest {
         worker: WorkerId::new("echo-worker").unwrap(),
         version: "1.0".into(),
+        class: None,
         key: BuildKey(Digest::new([2; 32])),
         digest: Digest::new([2; 32]),
         size: 7,
