@@ -18,7 +18,10 @@ use crate::{
         self, FileSource, TransferError, digest_of, parse_digest,
         tree::{Tree, TreeSource, check_tar, digest_script, pack_script, tree_sum},
     },
-    vocab::{Digest, Manifest, TreeMark, WorkerId, text::sh_quote},
+    vocab::{
+        Digest, Manifest, TreeMark, WorkerId,
+        text::{plain_line, sh_quote},
+    },
 };
 
 /// Something on its way to its final path.
@@ -226,7 +229,19 @@ async fn shell(scope: &Scope, target: &dyn Target, label: &str, script: &str) ->
             Err(TransferError::Host("there is no tar on this host, which a package of several files needs".into())
                 .into())
         }
-        _ => Err(TransferError::Host(format!("cannot {label} on the host: {}", said.last_words())).into()),
+        _ => Err(TransferError::Host(format!("cannot {label} on the host: {}", first_words(&said))).into()),
+    }
+}
+
+/// The first thing that was wrong: tar ends with a line that says no more than that something was.
+fn first_words(said: &Captured) -> String {
+    let stderr = String::from_utf8_lossy(&said.stderr);
+    let mut lines = stderr.lines().map(plain_line).filter(|line| !line.trim().is_empty());
+    match lines.next() {
+        // What GNU tar says of a disk that became full in the middle of a block.
+        Some(line) if line.contains("Wrote only") => format!("{line}; no space is left there"),
+        Some(line) => line,
+        None => said.last_words(),
     }
 }
 
