@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Failure,
-    gather::Sources,
+    gather::{self, Sources},
     pace::{self, BuildProgress},
     phase::phase,
     plan::WorkerPlan,
@@ -20,10 +20,7 @@ use crate::{
     recipe::Environment,
     scope::Scope,
     target::{Captured, Command, Target, output::EventLines},
-    vocab::{
-        Facts, Level, Limits, Mirror, Phase, RecipeMeta,
-        text::{plain_line, sh_quote},
-    },
+    vocab::{Facts, Limits, Mirror, Phase, RecipeMeta, text::sh_quote},
 };
 
 /// Fetches, builds and packages in a work folder that is gone when the target closes.
@@ -41,8 +38,7 @@ pub async fn build_in(
     limits: &Limits,
 ) -> Result<Built, Failure> {
     let mut environment = Environment { check: plan.check, ..Environment::of(facts, env, &recipe.worker.features) };
-    environment.mirrors = mirrors.iter().chain(&recipe.worker.mirrors).cloned().collect();
-    environment.submodules = recipe.worker.submodules;
+    gather::describe(&mut environment, recipe, mirrors);
     pace::ask_cargo(&mut environment);
     let started = Instant::now();
     let left = |started: Instant| Some(plan.limit.saturating_sub(started.elapsed()));
@@ -58,11 +54,7 @@ pub async fn build_in(
             staged.fetch(scope, out).await.map_err(|error| sources.failure(error))
         })
         .await?;
-        if !fetched.unverified.is_empty() {
-            let text = format!("nothing checks these sources: {}", fetched.unverified.join(", "));
-            let hint = "a checksum or a whole commit in the recipe would".to_owned();
-            scope.notice(Level::Warning, plain_line(&text), Some(hint));
-        }
+        gather::say_unverified(&scope, &fetched);
         Ok(staged)
     })
     .await?;

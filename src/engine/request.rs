@@ -4,8 +4,8 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::gather::FetchPlace;
 use super::author::{RecipeRequest, RecipeTask};
+use super::gather::FetchPlace;
 use crate::{
     preflight::binary::Program,
     transfer::tree::Tree,
