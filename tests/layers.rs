@@ -18,9 +18,10 @@ const FLOORS: &[&[&str]] = &[
     &["inventory", "process", "report"],
     &["target"],
     &["transfer", "archive"],
-    &["catalog", "recipe", "preflight", "install"],
+    &["catalog", "recipe", "preflight", "install", "models"],
     &["build", "prebuilt"],
     &["engine"],
+    &["client", "job"],
     &["hive", "sandbox"],
     &["cli"],
 ];

@@ -4,7 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use super::{args_prebuilt::PrebuiltHow, args_sources::SourceFlags, args_worker::WorkerCommand};
+use super::{
+    args_hive::{HiveCommand, Job, Worker},
+    args_model::ModelCommand,
+    args_prebuilt::PrebuiltHow,
+    args_sources::SourceFlags,
+    args_worker::WorkerCommand,
+};
 use crate::{engine::BuildPlace, vocab::parse_duration};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
@@ -78,8 +84,15 @@ pub enum Command {
     /// Work on the selected hosts
     Fleet(Box<Fleet>),
     /// Workers on this machine: what can be installed, and what is
+    Worker(Box<Worker>),
+    /// The daemon of this machine, which takes jobs over HTTP
     #[command(subcommand)]
-    Worker(Box<WorkerCommand>),
+    Hive(HiveCommand),
+    /// Jobs of hives, and of runs in progress
+    Job(Job),
+    /// Models: fetch, check and remove them
+    #[command(subcommand)]
+    Model(Box<ModelCommand>),
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
@@ -172,6 +185,9 @@ pub enum FleetCommand {
     /// The verbs of `rbee worker`, on the selected hosts
     #[command(subcommand)]
     Worker(Box<WorkerCommand>),
+    /// Models: fetch, check and remove them
+    #[command(subcommand)]
+    Model(Box<ModelCommand>),
     /// Run a command
     Exec {
         /// The command and its arguments; one single word is taken as a line for the shell
@@ -191,7 +207,8 @@ pub struct InstallFlags {
     pub build: BuildWhere,
     #[command(flatten)]
     pub sources: SourceFlags,
-    /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
+    /// Install this program instead of building, or a folder or an archive with bin, lib and share;
+    /// with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,
     /// Take what is published ready to run instead of building it; prefer builds where there is none
@@ -301,6 +318,8 @@ pub enum SandboxCommand {
         count: u32,
         #[command(flatten)]
         place: SandboxPlace,
+        #[command(flatten)]
+        hub: super::args_model::HubFlags,
         /// Come back when they are ready, and leave them running
         #[arg(long)]
         detach: bool,

@@ -134,7 +134,7 @@ pub fn xdg(variable: &str, home: &Path, otherwise: &str) -> PathBuf {
     set.unwrap_or_else(|| home.join(otherwise)).join("rbee")
 }
 
-fn color(global: &Global) -> bool {
+pub fn color(global: &Global) -> bool {
     use super::args::When;
     match global.color {
         When::Always => true,

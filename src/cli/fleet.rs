@@ -11,9 +11,9 @@ use super::{
     Complaint, answer,
     args::{FleetCommand, Global, InstallFlags, OutputForm, RunFlags},
     asked::{Answer, Asked, install_request},
-    catalogs,
+    bench, catalogs,
     context::{Context, worker_id},
-    offers,
+    door, models, offers,
     output::{self, Kind},
     password, print, recipe, signals, sudo_password,
     table::table,
@@ -28,9 +28,9 @@ use crate::{
     inventory::Intent,
     report::{self, Lines},
     scope::{Cancel, CancelReason, Scope, events},
-    target::ssh::{Connector, People},
+    target::ssh::{Connector, People, config::SshConfig},
     vocab::{
-        ExitCode, Host, Route, RunId, WorkerId,
+        ExitCode, Host, Route, RunId, Settings, WorkerId,
         text::{human_duration, sh_join},
     },
 };
@@ -64,6 +64,7 @@ async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
             Asked { install, changes_exit: exit_code, ..query(request, run) }
         }
         FleetCommand::Install { install, dry_run, sudo, run } => Asked::install(install, dry_run, sudo, run).await?,
+        FleetCommand::Model(command) => models::ask(*command)?,
         FleetCommand::Worker(command) => worker::ask(*command).await?,
         FleetCommand::Rollback { worker, sudo, run } => {
             let request = Request::Rollback { worker: worker.as_deref().map(worker_id).transpose()? };
@@ -128,17 +129,17 @@ fn check_workers(request: &Request, catalog: &Catalog, hosts: &[Host]) -> Result
     }
 }
 
-/// Asks it of the hosts and shows what came back.
-pub async fn carry_out(
+/// The catalogs, with the recipes that a request needs; it is for nobody that they do not have.
+pub async fn open_catalog(
     global: &Global,
-    context: Context,
-    hosts: Vec<Host>,
-    asked: Asked,
-) -> Result<ExitCode, Complaint> {
-    let catalog = match wanted(&asked.request, &hosts) {
+    settings: &Settings,
+    request: &Request,
+    hosts: &[Host],
+) -> Result<Catalog, Complaint> {
+    let catalog = match wanted(request, hosts) {
         Some(names) => {
-            let opening = catalogs::open(global, &context.settings.cache_dir, &names);
-            match context.settings.limits.run {
+            let opening = catalogs::open(global, &settings.cache_dir, &names);
+            match settings.limits.run {
                 None => opening.await?,
                 Some(limit) => tokio::time::timeout(limit, opening).await.map_err(|_| Complaint {
                     exit: ExitCode::Deadline,
@@ -148,7 +149,18 @@ pub async fn carry_out(
         }
         None => Catalog::default(),
     };
-    check_workers(&asked.request, &catalog, &hosts)?;
+    check_workers(request, &catalog, hosts)?;
+    Ok(catalog)
+}
+
+/// Asks it of the hosts and shows what came back.
+pub async fn carry_out(
+    global: &Global,
+    context: Context,
+    hosts: Vec<Host>,
+    asked: Asked,
+) -> Result<ExitCode, Complaint> {
+    let catalog = open_catalog(global, &context.settings, &asked.request, &hosts).await?;
     let Context { settings, ssh, inventory } = context;
     let id = run_id()?;
     let (emitter, receiver) = events(id.clone());
@@ -160,43 +172,34 @@ pub async fn carry_out(
         Kind::Run(_) => output::log_dir(&settings.state_dir, &id),
         Kind::Query => None,
     };
-    let output::Readers { readers, prompt, screen } =
+    let output::Readers { mut readers, prompt, screen } =
         output::readers(global, &asked.run, asked.kind, settings.color, logs.as_deref(), settings.interactive);
     let password = password::of_login(&asked.run, prompt.as_ref()).await?;
     let people = People { prompt: prompt.clone(), password, banners: global.verbose > 0 };
     let sudo = SudoPassword::new(sudo_password::given(&asked.sudo, prompt.as_ref()).await?, prompt.clone());
-    let fleet: Arc<dyn Fleet> = match ssh {
-        None => Arc::new(LocalFleet::new(&settings)),
-        Some(ssh) => {
-            let connector = Connector::with_people(&settings, ssh, people);
-            for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
-                connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
-            }
-            Arc::new(SshFleet::new(connector, &settings, &asked.request))
-        }
+    let fleet = reach(&settings, ssh, people, &hosts, &asked.request)?;
+    let door = match asked.kind {
+        Kind::Run(_) => door::open(&settings, &id, asked.request.verb(), &hosts, &scope),
+        Kind::Query => None,
     };
+    let door = door.map(|(door, journal)| {
+        readers.push(Box::new(journal));
+        door
+    });
 
     let reporter = report::spawn(receiver, readers)
         .map_err(|error| Complaint::usage(format!("cannot start a thread: {error}")))?;
     let timer = settings.limits.run.map(|limit| tokio::spawn(expire(scope.clone(), limit)));
 
-    let local_builds = LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str()));
-    let prebuilts = Prebuilts::new(settings.cache_dir.join("prebuilt"));
+    let request = match asked.request {
+        Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
+        request => request,
+    };
     let run = Run {
-        fleet,
-        catalog,
-        request: match asked.request {
-            Request::Trust { propose } => Request::Trust { propose: propose || settings.interactive },
-            request => request,
-        },
+        hosts: hosts.len(),
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
-        local_builds,
-        prebuilts,
-        gathering: Gathering::new(&settings.cache_dir.join("scratch"), &id),
-        sudo,
-        who: format!("{}@{}", settings.user, machine()),
-        settings,
+        ..assemble(&id, settings, fleet, catalog, request, sudo)
     };
     let run = Arc::new(run);
     let mut conclusion = dispatch(&scope, run.clone(), &hosts).await;
@@ -214,15 +217,60 @@ pub async fn carry_out(
     {
         tell(&format!("rbee: {error}\n"));
     }
+    if let Some(door) = door {
+        door.close(bench::ended(&run, &conclusion)).await;
+    }
     if asked.kind == Kind::Query {
         match &asked.answer {
             Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
             Answer::Available { all } => offers::available(global, &run.catalog, &conclusion, *all),
+            Answer::Models => models::show(global, &conclusion),
             Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
             Answer::Recipe(about) => return Ok(recipe::answer(global, &conclusion, about)),
         }
     }
     Ok(exit(&conclusion, asked.changes_exit))
+}
+
+/// The way to the hosts; what ssh_config says of one of them and cannot be followed ends it before any is contacted.
+pub fn reach(
+    settings: &Settings,
+    ssh: Option<SshConfig>,
+    people: People,
+    hosts: &[Host],
+    request: &Request,
+) -> Result<Arc<dyn Fleet>, Complaint> {
+    let Some(ssh) = ssh else { return Ok(Arc::new(LocalFleet::new(settings))) };
+    let connector = Connector::with_people(settings, ssh, people);
+    for host in hosts.iter().filter(|host| matches!(host.route, Route::Ssh(_))) {
+        connector.resolve(host).map_err(|error| Complaint::usage(format!("{}: {error}", host.name)))?;
+    }
+    Ok(Arc::new(SshFleet::new(connector, settings, request)))
+}
+
+/// What the engine takes; the same for what was typed and for what a hive was given.
+pub fn assemble(
+    id: &RunId,
+    settings: Settings,
+    fleet: Arc<dyn Fleet>,
+    catalog: Catalog,
+    request: Request,
+    sudo: SudoPassword,
+) -> Run {
+    Run {
+        fleet,
+        catalog,
+        request,
+        hosts: 1,
+        max_fail: None,
+        all_or_nothing: false,
+        local_builds: LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str())),
+        prebuilts: Prebuilts::new(settings.cache_dir.join("prebuilt")),
+        gathering: Gathering::new(&settings.cache_dir.join("scratch"), id),
+        sudo,
+        who: format!("{}@{}", settings.user, machine()),
+        settings,
+    }
 }
 
 fn exit(conclusion: &Conclusion, changes_exit: bool) -> ExitCode {

@@ -4,19 +4,29 @@
 
 mod answer;
 mod args;
+mod args_hive;
+mod args_model;
 mod args_prebuilt;
 mod args_sources;
 mod args_worker;
 mod asked;
+mod bench;
 mod catalogs;
 mod context;
+mod door;
 mod fleet;
+mod follow;
+mod hive;
 mod inventory;
+mod job;
+mod models;
 mod offers;
 mod output;
 mod password;
+mod places;
 mod programs;
 mod recipe;
+mod remote;
 mod sandbox;
 mod signals;
 mod sudo_password;
@@ -96,8 +106,11 @@ fn run() -> Result<ExitCode, Complaint> {
         Command::Fleet(command) => {
             runtime()?.block_on(fleet::run(args.global, command.hosts.as_deref(), command.command))
         }
+        Command::Model(command) => runtime()?.block_on(models::run(args.global, *command)),
         Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
         Command::Recipe(command) => runtime()?.block_on(recipe::run(args.global, command)),
+        Command::Hive(command) => runtime()?.block_on(hive::run(&args.global, command)),
+        Command::Job(command) => runtime()?.block_on(job::run(&args.global, command)),
         Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {

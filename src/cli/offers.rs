@@ -20,17 +20,7 @@ pub fn available(global: &Global, catalog: &Catalog, conclusion: &Conclusion, al
     let (fit, rest): (Vec<_>, Vec<_>) =
         catalog.list().map(|listed| (listed, fitting(listed, &hosts))).partition(|(_, on)| !on.is_empty());
     if global.output == OutputForm::Json {
-        let workers = fit.iter().chain(&rest).map(|(listed, on)| {
-            let mut value = offer_value(listed);
-            value["fits"] = json!(!on.is_empty());
-            value["fits_on"] = on.iter().map(|host| host.as_str()).collect();
-            value
-        });
-        let workers: Vec<_> = workers.collect();
-        let mut document = answer::document("available", conclusion);
-        document["workers"] = workers.into();
-        document["problems"] = catalog.problems().iter().map(ToString::to_string).collect();
-        print_json(&document);
+        print_json(&available_document(catalog, conclusion));
         return;
     }
     // Where nobody could be asked, nothing is known to fit.
@@ -57,6 +47,35 @@ pub fn available(global: &Global, catalog: &Catalog, conclusion: &Conclusion, al
     answer::complaints(conclusion);
 }
 
+/// The same as one document, with those that fit nowhere.
+pub fn available_document(catalog: &Catalog, conclusion: &Conclusion) -> Value {
+    let hosts = facts(conclusion);
+    let (fit, rest): (Vec<_>, Vec<_>) =
+        catalog.list().map(|listed| (listed, fitting(listed, &hosts))).partition(|(_, on)| !on.is_empty());
+    let workers = fit.iter().chain(&rest).map(|(listed, on)| {
+        let mut value = offer_value(listed);
+        value["fits"] = json!(!on.is_empty());
+        value["fits_on"] = on.iter().map(|host| host.as_str()).collect();
+        value
+    });
+    let workers: Vec<_> = workers.collect();
+    let mut document = answer::document("available", conclusion);
+    document["workers"] = workers.into();
+    document["problems"] = catalog.problems().iter().map(ToString::to_string).collect();
+    document
+}
+
+/// One worker as a document: the catalog's word, and beside it what each host has.
+pub fn one_document(catalog: &Catalog, conclusion: &Conclusion, id: &WorkerId) -> Value {
+    let mut document = answer::document("get", conclusion);
+    document["id"] = id.as_str().into();
+    document["catalog"] = catalog.list().find(|listed| listed.worker.id == *id).map_or(Value::Null, offer_value);
+    let unfetched = document["catalog"].is_object().then(|| catalog.get(id).err()).flatten();
+    document["problem"] = unfetched.map(|error| error.to_string()).into();
+    document["shadowed"] = catalog.shadowed(id).map(offer_value).collect();
+    document
+}
+
 /// One worker: the catalog's word, and beside it what each host has.
 pub fn one(global: &Global, catalog: &Catalog, conclusion: &Conclusion, id: &WorkerId) -> Result<(), Complaint> {
     let listed = catalog.list().find(|listed| listed.worker.id == *id);
@@ -72,12 +91,7 @@ pub fn one(global: &Global, catalog: &Catalog, conclusion: &Conclusion, id: &Wor
     let unfetched = listed.and_then(|_| catalog.get(id).err()).map(|error| error.to_string());
     let shadowed: Vec<&Listed> = catalog.shadowed(id).collect();
     if global.output == OutputForm::Json {
-        let mut document = answer::document("get", conclusion);
-        document["id"] = id.as_str().into();
-        document["catalog"] = listed.map_or(Value::Null, offer_value);
-        document["problem"] = unfetched.into();
-        document["shadowed"] = shadowed.iter().map(|listed| offer_value(listed)).collect();
-        print_json(&document);
+        print_json(&one_document(catalog, conclusion, id));
         return Ok(());
     }
     if let Some(listed) = listed {

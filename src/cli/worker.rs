@@ -2,27 +2,85 @@
 
 use super::{
     Complaint,
-    args::{Global, InstallFlags, RunFlags},
+    args::{BuildWhere, Global, InstallFlags, RunFlags},
+    args_hive::Worker,
+    args_sources::FetchWhere,
     args_worker::WorkerCommand,
     asked::{Answer, Asked},
     context::{Context, worker_id},
-    fleet,
+    fleet, job,
 };
 use crate::{
     engine::Request,
     vocab::{ExitCode, Host},
+    wire::operation::{BuildWord, FetchWord, Operation, Submission},
 };
 
 /// On this machine, which needs neither inventory nor ssh_config for it.
-pub async fn run(global: Global, command: WorkerCommand) -> Result<ExitCode, Complaint> {
+pub async fn run(global: Global, Worker { submit, command }: Worker) -> Result<ExitCode, Complaint> {
     if let WorkerCommand::Install { install: InstallFlags { worker: None, binary, .. }, .. } = &command
         && binary.is_empty()
     {
         return Err(Complaint::usage("no worker was named").hint("`rbee worker available` lists them"));
     }
+    if submit.remote.is_some() || submit.detach {
+        return job::submit(&global, &submit, Submission::new(operation(command)?)).await;
+    }
     let asked = ask(command).await?;
     let context = Context::here(&global, &asked.run, &asked.install)?;
     fleet::carry_out(&global, context, vec![Host::local()], asked).await
+}
+
+/// The same verb, for a hive; what only this machine has does not travel.
+fn operation(command: WorkerCommand) -> Result<Operation, Complaint> {
+    let stays = |what: &str| Err(Complaint::usage(format!("{what} stays on this machine: a hive is not given it")));
+    Ok(match command {
+        WorkerCommand::List(_) => Operation::WorkerListInstalled {},
+        WorkerCommand::Available { .. } => Operation::WorkerCatalogList {},
+        WorkerCommand::Get { worker, .. } => Operation::WorkerCatalogGet { worker_id: worker_id(&worker)?.to_string() },
+        WorkerCommand::Install { install, dry_run, sudo, .. } => {
+            if !install.binary.is_empty() {
+                return stays("--binary");
+            }
+            if !install.sources.mirror.is_empty() {
+                return stays("--mirror");
+            }
+            if install.build_timeout.is_some() || install.build_idle.is_some() {
+                return stays("a limit of the build")
+                    .map_err(|it: Complaint| it.hint("--timeout is the limit of the whole job"));
+            }
+            if sudo.ask_sudo_pass || sudo.sudo_password_file.is_some() {
+                return stays("a password of sudo");
+            }
+            let worker = install.worker.unwrap_or_default();
+            if worker.contains('/') || worker.starts_with('.') {
+                return stays("a recipe's folder").map_err(|it: Complaint| {
+                    it.hint("start the hive with --catalog DIR, and name the worker by its id")
+                });
+            }
+            Operation::WorkerInstall {
+                worker_id: worker_id(&worker)?.to_string(),
+                build: match install.build {
+                    BuildWhere::Auto => BuildWord::Auto,
+                    BuildWhere::Host => BuildWord::Host,
+                    BuildWhere::Local => BuildWord::Local,
+                },
+                fetch: match install.sources.fetch {
+                    FetchWhere::Host => FetchWord::Host,
+                    FetchWhere::Controller => FetchWord::Controller,
+                },
+                check: install.check,
+                install_deps: install.install_deps,
+                system: install.system,
+                fix_path: install.fix_path,
+                reinstall: install.reinstall,
+                dry_run,
+            }
+        }
+        WorkerCommand::Remove { worker, force, .. } => {
+            Operation::WorkerRemove { worker_id: worker_id(&worker)?.to_string(), force }
+        }
+    })
 }
 
 pub async fn ask(command: WorkerCommand) -> Result<Asked, Complaint> {

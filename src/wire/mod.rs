@@ -1,10 +1,14 @@
 //! The versioned forms of what leaves the process.
 //!
 //! NDJSON version 1: one [`Record`] a line. Fields may be added within a version, never renamed; the golden file holds
-//! one line of each type. [`manifest`] is the record that stays on a host.
+//! one line of each type. [`manifest`] is the record that stays on a host. [`operation`], [`job`] and [`capabilities`] are
+//! what a hive takes and answers.
 
 mod body;
+pub mod capabilities;
+pub mod job;
 pub mod manifest;
+pub mod operation;
 mod record;
 mod text;
 mod time;

@@ -42,6 +42,24 @@ pub(super) mod stamp {
     }
 }
 
+/// For a point in time that may not have come yet.
+pub(super) mod maybe_stamp {
+    use super::*;
+
+    pub(in crate::wire) fn serialize<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => serializer.serialize_str(&rfc3339(*at)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SystemTime>, D::Error> {
+        #[derive(Deserialize)]
+        struct Wrapped(#[serde(with = "stamp")] SystemTime);
+        Ok(Option::<Wrapped>::deserialize(de)?.map(|wrapped| wrapped.0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,21 +17,21 @@ use crate::{
 };
 
 /// What a cancel may take after the grace, and room for a machine that has more to do.
-const AFTER_GRACE: Duration = Duration::from_secs(2 + 3);
-const GRACE: Duration = Duration::from_millis(500);
+pub const AFTER_GRACE: Duration = Duration::from_secs(2 + 3);
+pub const GRACE: Duration = Duration::from_millis(500);
 /// Zeros after the program, so that its transfer takes a moment.
 const BALLAST: u64 = 16 << 20;
 /// Places at a time.
 const LANES: usize = 6;
 
 /// How often each moment is tried.
-fn rounds() -> usize {
+pub fn rounds() -> usize {
     std::env::var("RBEE_SOAK").map_or(10, |text| text.parse().expect("RBEE_SOAK is a number"))
 }
 
 /// Each of its phases takes some 400 ms, ignores TERM and leaves children: one that forked twice into a session of its
 /// own, and one without any environment. So does the program that it makes, when it is asked for its version.
-fn recipe(stage: &Stage, token: &str) -> String {
+pub fn recipe(stage: &Stage, token: &str) -> String {
     let plague = format!(
         "setsid sh -c 'setsid sleep {token} </dev/null >/dev/null 2>&1 & exit 0' &\n  \
          env -i setsid sleep {token} </dev/null >/dev/null 2>&1 &\n"
@@ -112,7 +112,7 @@ fn in_lanes(over_ssh: bool, rounds: usize, one: impl Fn(&Round<'_>, usize) + Syn
     });
 }
 
-const MOMENTS: [(&str, u64); 6] =
+pub const MOMENTS: [(&str, u64); 6] =
     [("fetch", 700), ("build", 700), ("package", 700), ("transfer", 60), ("verify", 400), ("install", 30)];
 
 fn signals(over_ssh: bool) {

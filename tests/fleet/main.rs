@@ -6,6 +6,7 @@ mod cancel;
 mod catalog;
 mod faults;
 mod fetch;
+mod hive;
 #[path = "../support/http.rs"]
 mod http;
 mod install;

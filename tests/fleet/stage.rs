@@ -131,6 +131,12 @@ impl Stage {
     /// What a run that was stopped must not leave: scratch, parts, a lock.
     #[track_caller]
     pub fn is_clean(&self, host: &str, ran: &Ran) {
+        self.is_clean_now(host, ran);
+    }
+
+    /// As [`Stage::is_clean`]; `ran` says what was done.
+    #[track_caller]
+    pub fn is_clean_now(&self, host: &str, ran: &dyn std::fmt::Display) {
         let (home, found) = (self.home(host), self.files(host));
         let left: Vec<_> = found
             .keys()

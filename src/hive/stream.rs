@@ -1,0 +1,97 @@
+//! A job's log as server-sent events.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use hyper::body::Frame;
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{Door, jobs, problem::Problem};
+use crate::job::{Batch, Cursor, gap_line};
+
+/// A comment goes out when nothing else did for so long.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// The highest number that JSON has for everybody.
+const LAST: u64 = (1 << 53) - 1;
+/// What a client is told to wait before it comes back.
+const RETRY: &str = "retry: 1000\n\n";
+
+/// `GET /v1/jobs/{id}/stream`
+pub async fn show(State(door): State<Door>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    let job = jobs::find(&door, &id)?;
+    let seen = seen(&headers)?;
+    let log = job.log().clone();
+    if log.has_ended() && seen >= log.last() {
+        // What ends a reader that would come back for ever.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let (sender, receiver) = mpsc::channel(1);
+    let reading = door.0.meters.reader();
+    tokio::spawn(async move {
+        let _reading = reading;
+        let mut cursor = Cursor::after(seen);
+        let mut text = RETRY.as_bytes().to_vec();
+        loop {
+            if sender.send(Bytes::from(std::mem::take(&mut text))).await.is_err() {
+                return;
+            }
+            let next = tokio::select! {
+                next = timeout(KEEPALIVE, log.next(&mut cursor)) => next,
+                () = sender.closed() => return,
+            };
+            match next {
+                Err(_) => text.extend_from_slice(b": there\n\n"),
+                Ok(None) => return,
+                Ok(Some(Batch::Gap { last, lost })) => event(&mut text, last, gap_line(&id, last, lost).as_bytes()),
+                Ok(Some(Batch::Lines { first, text: lines })) => {
+                    text.reserve(lines.len() + lines.len() / 4);
+                    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                    for (number, line) in (first..).zip(lines) {
+                        event(&mut text, number, line);
+                    }
+                }
+            }
+        }
+    });
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    Ok(([kind], Body::new(Channel(receiver))).into_response())
+}
+
+/// Where the reader was.
+fn seen(headers: &HeaderMap) -> Result<u64, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    number.filter(|seen| *seen <= LAST).ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "Last-Event-ID must be the number of the last event that was seen")
+    })
+}
+
+/// One event; its data is one line of JSON, so nothing in it can end it.
+fn event(text: &mut Vec<u8>, number: u64, line: &[u8]) {
+    text.extend_from_slice(format!("id: {number}\ndata: ").as_bytes());
+    text.extend_from_slice(line);
+    text.extend_from_slice(b"\n\n");
+}
+
+/// A body that comes piece by piece; one waits, so that a slow reader costs no memory.
+struct Channel(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Channel {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}

@@ -1,0 +1,193 @@
+//! `rbee` as a client of hives and of runs in other terminals.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::{Hive, lines};
+use crate::{
+    stage::{Live, Ran, Stage},
+    support::{processes_with, token, until_seen},
+};
+
+impl Stage {
+    /// A command that may have blanks in its words.
+    fn words(&self, words: &[&str]) -> std::process::Command {
+        let mut command = self.command("");
+        command.args(words);
+        command
+    }
+}
+
+fn run(stage: &Stage, words: &[&str]) -> Ran {
+    crate::stage::run(stage.words(words))
+}
+
+fn id_of(ran: &Ran) -> String {
+    let id = ran.stdout.trim().to_owned();
+    assert!(id.len() > 10 && !id.contains(char::is_whitespace), "{ran}");
+    id
+}
+
+#[test]
+fn a_run_is_seen_and_ended_from_another_terminal() {
+    let stage = Stage::new(&["one"]);
+    let word = token();
+    let mut live = Live::start(stage.words(&[
+        "--output",
+        "json",
+        "fleet",
+        "exec",
+        "-H",
+        "one",
+        "--",
+        &format!("echo here; trap '' TERM; sleep {word}; sleep {word}"),
+    ]));
+    live.until_line("here");
+    let listed = run(&stage, &["job", "list"]).exits(0);
+    let row = listed.stdout.lines().nth(1).unwrap().to_owned();
+    assert!(row.contains("run") && row.contains("exec") && row.contains("running"), "{listed}");
+    let id = row.split_whitespace().next().unwrap();
+    run(&stage, &["job", "get", id]).exits(0).says("running");
+    // It attaches in the middle, and sees the end.
+    let mut other = Live::start(stage.words(&["--output", "json", "job", "attach", id]));
+    other.until_line("here");
+    let answer = run(&stage, &["job", "cancel", id]).exits(0).says("nothing is left");
+    assert!(answer.stdout.contains("cancelled"), "{answer}");
+    let seen = other.end().exits(130);
+    assert_eq!(seen.lines().last().unwrap()["type"], "job_finished", "{seen}");
+    live.end().exits(130);
+    assert_eq!(processes_with(&word), [] as [u32; 0]);
+    run(&stage, &["job", "get", id]).exits(2).says("rbee job list");
+    let runs = stage.lab.home().join(".local/state/rbee/runs").join(id);
+    assert!(runs.join("events.ndjson").exists() && !runs.join("journal").exists());
+}
+
+#[test]
+fn a_submitted_job_looks_as_if_it_ran_here() {
+    let stage = Stage::new(&[]);
+    let hive = stage.hive("");
+    let socket = format!("unix:{}", hive.socket.display());
+    for place in [socket.as_str(), &hive.url()] {
+        let ran = run(&stage, &["job", "exec", "--hive", place, "--", "echo data; echo talk >&2"]).exits(0);
+        assert!(ran.stdout.contains("data") && !ran.stdout.contains("talk"), "{ran}");
+        assert!(ran.stderr.contains("talk"), "{ran}");
+    }
+    let ran = run(&stage, &["job", "exec", "--hive", &socket, "--", "exit 7"]).exits(1).says("status 7");
+    assert!(ran.stdout.is_empty(), "{ran}");
+    let ran = run(&stage, &["--output", "json", "job", "exec", "--hive", &socket, "--", "echo hi"]).exits(0);
+    assert_eq!(
+        (lines(&ran.lines()), &ran.lines().last().unwrap()["type"]),
+        (vec!["hi"], &"job_finished".into()),
+        "{ran}"
+    );
+    run(&stage, &["worker", "list", "--hive", &socket]).exits(0);
+    run(&stage, &["--timeout", "300ms", "job", "exec", "--hive", &socket, "--", "sleep 60"]).exits(124);
+    run(&stage, &["worker", "install", "nothing-like-it", "--hive", &socket]).exits(2).says("nothing-like-it");
+    run(&stage, &["job", "exec", "--hive", "http://192.0.2.1:1", "--", "true"]).exits(2).says("--host");
+    run(&stage, &["job", "exec", "--hive", "unix:/nowhere", "--", "true"]).exits(4).says("/nowhere");
+}
+
+#[test]
+fn detaching_needs_a_hive_and_comes_back_later() {
+    let stage = Stage::new(&[]);
+    run(&stage, &["worker", "install", "echo-worker", "--detach"]).exits(2).says("rbee hive serve");
+    run(&stage, &["job", "exec", "--detach", "--", "true"]).exits(2).says("rbee hive serve");
+    let hive = stage.hive("");
+    let socket = format!("unix:{}", hive.socket.display());
+    let gate = stage.lab.dir().join("gate");
+    let script = format!("echo one; until [ -e {} ]; do sleep 0.1; done; echo two", gate.display());
+    let id = id_of(&run(&stage, &["job", "exec", "--detach", "--hive", &socket, "--", &script]).exits(0));
+    let mut watching = Live::start(stage.words(&["--output", "json", "job", "attach", &id]));
+    watching.until_line("one");
+    // Whoever only looks on leaves alone.
+    watching.signal(Signal::SIGINT);
+    watching.end().exits(130).says("goes on");
+    assert_eq!(hive.job(&id)["state"], "running");
+    fs::write(gate, "").unwrap();
+    let ran = run(&stage, &["--output", "json", "job", "attach", &id, "--after", "2"]).exits(0);
+    assert_eq!(lines(&ran.lines()), ["one", "two"], "{ran}");
+    assert_eq!(ran.lines()[0]["seq"], 3, "{ran}");
+    let last = hive.job(&id)["last_event"].to_string();
+    run(&stage, &["job", "attach", &id, "--after", &last]).exits(0);
+}
+
+#[test]
+fn ctrl_c_ends_the_job_that_was_submitted() {
+    let stage = Stage::new(&[]);
+    let hive = stage.hive("");
+    let socket = format!("unix:{}", hive.socket.display());
+    let word = token();
+    let script = format!("trap '' TERM; env -i setsid sleep {word} & echo here; sleep {word}");
+    let mut live = Live::start(stage.words(&["--output", "json", "job", "exec", "--hive", &socket, "--", &script]));
+    live.until_line("here");
+    until_seen(&word, 2);
+    live.signal(Signal::SIGINT);
+    let ran = live.end().exits(130);
+    assert_eq!(ran.lines().last().unwrap()["confirmed"], true, "{ran}");
+    assert_eq!(processes_with(&word), [] as [u32; 0]);
+}
+
+#[test]
+fn a_hive_that_says_nothing_is_left_with_its_own_status() {
+    let stage = Stage::new(&[]);
+    let hive = stage.hive("");
+    let socket = format!("unix:{}", hive.socket.display());
+    let start = |word: &str| {
+        let script = format!("echo here; sleep {word}");
+        let mut live = Live::start(stage.words(&["--output", "json", "job", "exec", "--hive", &socket, "--", &script]));
+        live.until_line("here");
+        live
+    };
+    let words = [token(), token()];
+    let (patient, hasty) = (start(&words[0]), start(&words[1]));
+    hive.live.signal(Signal::SIGSTOP);
+    let asked = Instant::now();
+    patient.signal(Signal::SIGINT);
+    hasty.signal(Signal::SIGINT);
+    std::thread::sleep(Duration::from_millis(500));
+    hasty.signal(Signal::SIGINT);
+    hasty.end().exits(6).says("left without looking");
+    patient.end().exits(6).says("rbee job get");
+    let took = asked.elapsed();
+    assert!(took > Duration::from_secs(5) && took < Duration::from_secs(15), "{took:?}");
+    hive.live.signal(Signal::SIGCONT);
+    hive.end();
+    assert!(words.iter().all(|word| processes_with(word).is_empty()));
+}
+
+#[test]
+fn a_hive_on_a_host_is_reached_over_ssh() {
+    let stage = Stage::new(&["one"]);
+    let (home, prefix) = (stage.home("one"), stage.bin("one"));
+    run(&stage, &["job", "list", "--host", "one"]).exits(4);
+    fs::create_dir_all(home.join(".local/bin")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_rbee"), home.join(".local/bin/rbee")).unwrap();
+    run(&stage, &["job", "list", "--host", "one"]).exits(4).says("no hive is running");
+    let mut command = stage.bare();
+    command.env("HOME", &home).env("RBEE_PREFIX", prefix.parent().unwrap());
+    command.args(["--output", "json", "hive", "serve", "--port", "0"]);
+    let hive = Hive::start(command, &home);
+    // A stream stays open while other requests pass.
+    let ran = run(&stage, &["job", "exec", "--host", "one", "--", "echo $HOME"]).exits(0);
+    assert!(ran.stdout.contains(home.to_str().unwrap()), "{ran}");
+    let word = token();
+    let script = format!("trap '' TERM; echo here; sleep {word}; sleep {word}");
+    let mut live = Live::start(stage.words(&["--output", "json", "job", "exec", "--host", "one", "--", &script]));
+    live.until_line("here");
+    run(&stage, &["job", "list", "--host", "one"]).exits(0).says("running");
+    live.signal(Signal::SIGINT);
+    live.end().exits(130);
+    assert_eq!(processes_with(&word), [] as [u32; 0]);
+    // What is installed over SSH is known to the hive at once.
+    assert_eq!(hive.ask("GET", "/v1/capabilities", None).is(200).json()["workers"], json!([]));
+    stage.rbee("fleet install echo-worker -H one --build host").exits(0);
+    let found = hive.ask("GET", "/v1/capabilities", None).is(200).json();
+    assert_eq!(found["workers"][0]["id"], "echo-worker", "{found:#}");
+    run(&stage, &["hive", "status", "--host", "one"]).exits(0).says(env!("CARGO_PKG_VERSION"));
+}
