@@ -50,10 +50,7 @@ impl BuildError {
             Self::Missing { hint, .. } => Some(hint),
             Self::Package { hint, .. } => Some(hint),
             Self::Target(error) => error.hint(),
-            Self::Unreachable { .. } => {
-                Some("if the host cannot get there, --fetch controller gets the sources here and sends them")
-            }
-            Self::Failed { .. } | Self::Environment(_) => None,
+            Self::Unreachable { .. } | Self::Failed { .. } | Self::Environment(_) => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Instant};
 
 use super::{
-    Failure, Finding, Run, job,
+    Failure, Finding, Run, gather, job,
     job::Done,
     make::{stage_in, under_watch},
     pace::{self, BuildProgress},
@@ -157,6 +157,7 @@ async fn build(
     let mut environment =
         Environment { check: trees.check, ..Environment::of(&facts, &host.env, &recipe.worker.features) };
     pace::ask_cargo(&mut environment);
+    gather::describe(&mut environment, recipe, &[]);
     let (environment, worker) = (&environment, &recipe.worker.id);
     let making = Making {
         scope,
@@ -175,7 +176,8 @@ async fn build(
         let read = scope.within("reading the recipe", limits.short * 2);
         let evaluated = staged.evaluate(&read, &mut printed).await?;
         trees.out.look(evaluated.all("pkgname"))?;
-        making.step(Phase::Fetch, "fetch", None, async |s, out| staged.fetch(s, out).await).await?;
+        let fetched = making.step(Phase::Fetch, "fetch", None, async |s, out| staged.fetch(s, out).await).await?;
+        gather::say_unverified(&scope, &fetched);
         Ok(staged)
     })
     .await?;

@@ -16,12 +16,15 @@ use tokio::sync::Mutex;
 
 use super::{Failure, make};
 use crate::{
-    build::{self, BuildError, Staged, build_key},
+    build::{self, BuildError, Fetched, Staged, build_key},
     recipe::Environment,
     scope::Scope,
     target::{Closed, Target, local::local, supervisor::Supervision},
     transfer::{self, FileSource},
-    vocab::{BuildKey, Digest, HostName, Level, Limits, Phase, RecipeMeta, RunId, text::human_bytes},
+    vocab::{
+        BuildKey, Digest, HostName, Level, Limits, Mirror, Phase, RecipeMeta, RunId,
+        text::{human_bytes, plain_line},
+    },
 };
 
 /// Where sources are fetched.
@@ -46,11 +49,11 @@ pub enum Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// The failure, without advice that makes no sense where it happened.
+    /// The failure, with advice where sources can be had otherwise.
     pub fn failure(self, error: BuildError) -> Failure {
-        let unreachable = matches!(error, BuildError::Unreachable { .. });
-        let failure = Failure::from(error);
-        if unreachable && !matches!(self, Sources::OnHost) { Failure { hint: None, ..failure } } else { failure }
+        let advise = matches!((self, &error), (Sources::OnHost, BuildError::Unreachable { .. }));
+        let hint = "if the host cannot get there, --fetch controller gets the sources here and sends them";
+        Failure::from(error).hint(advise.then_some(hint))
     }
 }
 
@@ -148,6 +151,21 @@ impl Gathering {
             Closed::Clean => None,
             Closed::Unconfirmed(what) => Some(format!("cleanup unconfirmed: {what}")),
         }
+    }
+}
+
+/// Tells the driver what the recipe's entry, and the caller, say of its sources.
+pub(super) fn describe(environment: &mut Environment, recipe: &RecipeMeta, mirrors: &[Mirror]) {
+    environment.mirrors = mirrors.iter().chain(&recipe.worker.mirrors).cloned().collect();
+    environment.submodules = recipe.worker.submodules;
+}
+
+/// Says aloud what nothing checks.
+pub(super) fn say_unverified(scope: &Scope, fetched: &Fetched) {
+    if !fetched.unverified.is_empty() {
+        let text = format!("nothing checks these sources: {}", fetched.unverified.join(", "));
+        let hint = "a checksum or a whole commit in the recipe would".to_owned();
+        scope.notice(Level::Warning, plain_line(&text), Some(hint));
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Failure,
-    gather::Sources,
+    gather::{self, Sources},
     pace::{self, BuildProgress},
     phase::phase,
     watch::{Watch, watch},
@@ -19,10 +19,7 @@ use crate::{
     recipe::Environment,
     scope::Scope,
     target::{Captured, Command, Target, output::EventLines},
-    vocab::{
-        Facts, Level, Limits, Mirror, Phase, RecipeMeta,
-        text::{plain_line, sh_quote},
-    },
+    vocab::{Facts, Limits, Mirror, Phase, RecipeMeta, text::sh_quote},
 };
 
 /// What is built, for what machines, from where, and how long that may take.
@@ -47,8 +44,7 @@ pub async fn build_in(scope: &Scope, target: &dyn Target, making: &Making<'_>, w
     let worker = &recipe.worker;
     let variables = variables(making.env, class);
     let mut environment = Environment { check, ..Environment::of(facts, &variables, &worker.features) };
-    environment.mirrors = mirrors.iter().chain(&worker.mirrors).cloned().collect();
-    environment.submodules = worker.submodules;
+    gather::describe(&mut environment, recipe, mirrors);
     pace::ask_cargo(&mut environment);
     let started = Instant::now();
     let left = |started: Instant| Some(limit.saturating_sub(started.elapsed()));
@@ -64,11 +60,7 @@ pub async fn build_in(scope: &Scope, target: &dyn Target, making: &Making<'_>, w
             staged.fetch(scope, out).await.map_err(|error| sources.failure(error))
         })
         .await?;
-        if !fetched.unverified.is_empty() {
-            let text = format!("nothing checks these sources: {}", fetched.unverified.join(", "));
-            let hint = "a checksum or a whole commit in the recipe would".to_owned();
-            scope.notice(Level::Warning, plain_line(&text), Some(hint));
-        }
+        gather::say_unverified(&scope, &fetched);
         Ok(staged)
     })
     .await?;

@@ -4,9 +4,11 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::ModelRequest;
-use super::author::{RecipeRequest, RecipeTask};
-use super::gather::FetchPlace;
+use super::{
+    ModelRequest,
+    author::{RecipeRequest, RecipeTask},
+    gather::FetchPlace,
+};
 use crate::{
     preflight::binary::Program,
     transfer::tree::Tree,
