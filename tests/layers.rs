@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["inventory", "process", "report"],
     &["target"],
     &["transfer", "archive"],
-    &["artifacts", "catalog", "recipe", "preflight", "install"],
+    &["artifacts", "catalog", "recipe", "preflight", "install", "models"],
     &["build", "prebuilt"],
     &["engine"],
     &["client", "job"],

@@ -436,9 +436,11 @@ async fn a_detached_sandbox_goes_down_and_leaves_nothing() {
     let dir = folder.path();
     let env = Path::new("/usr/bin/env");
     for end_kindly in [true, false] {
-        let Status::Up { pid, hosts } = spawn_detached(dir, env, args(dir), LONG).await.unwrap() else { panic!() };
+        let Status::Up { pid, hosts, hub: None } = spawn_detached(dir, env, args(dir), LONG).await.unwrap() else {
+            panic!()
+        };
         assert_eq!(hosts.len(), 3);
-        assert_eq!(status(dir).unwrap(), Status::Up { pid, hosts });
+        assert_eq!(status(dir).unwrap(), Status::Up { pid, hosts, hub: None });
         let again = spawn_detached(dir, env, args(dir), LONG).await.unwrap_err();
         assert!(matches!(again, SandboxError::Running { .. }), "{again}");
 

@@ -84,6 +84,12 @@ pub fn unpack(file: &mut File, into: &Path, bare: &str, limits: Limits) -> Resul
     room.finish()
 }
 
+/// Whether a file is one that [`unpack`] takes apart, by its first 512 bytes.
+pub fn is_archive(head: &[u8]) -> bool {
+    let packed = [&[0x1f, 0x8b][..], b"\xfd7zXZ\0", &[0x28, 0xb5, 0x2f, 0xfd], b"PK\x03\x04", b"BZh", b"7z\xbc\xaf"];
+    packed.iter().any(|magic| head.starts_with(magic)) || head.get(257..262) == Some(b"ustar")
+}
+
 /// A tar, or one program, after what was around it.
 fn inner(mut input: impl Read, room: &mut Room<'_>, bare: &str) -> Result<(), ArchiveError> {
     let mut head = vec![0; 512];

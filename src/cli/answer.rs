@@ -19,7 +19,7 @@ use crate::{
     preflight::check::{Grade, Verdict},
     target::ssh::{KeyState, ShownKey, Station},
     vocab::{
-        Facts, HostSummary,
+        Facts, HostSummary, Outcome,
         text::{human_bytes, printable},
     },
 };
@@ -75,21 +75,22 @@ pub fn keys_table(conclusion: &Conclusion) -> String {
 }
 
 /// `failed (host_key)`
-fn state(host: &HostSummary) -> String {
+pub fn state(host: &HostSummary) -> String {
     let reason = host.report.reason.map(|r| format!(" ({r})")).unwrap_or_default();
     format!("{}{reason}", host.report.outcome)
 }
 
 /// Whether a plan has something to do.
 pub fn changes(conclusion: &Conclusion) -> bool {
-    conclusion
-        .findings
-        .values()
-        .flatten()
-        .any(|f| matches!(f, Finding::Plan(plans) if plans.iter().any(WorkerPlan::changes)))
+    conclusion.summary.hosts.iter().any(|host| host.report.outcome == Outcome::Changed)
+        || conclusion
+            .findings
+            .values()
+            .flatten()
+            .any(|f| matches!(f, Finding::Plan(plans) if plans.iter().any(WorkerPlan::changes)))
 }
 
-fn findings<'a>(conclusion: &'a Conclusion, host: &HostSummary) -> &'a [Finding] {
+pub fn findings<'a>(conclusion: &'a Conclusion, host: &HostSummary) -> &'a [Finding] {
     conclusion.findings.get(&host.host).map_or(&[], Vec::as_slice)
 }
 
@@ -97,7 +98,11 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
     let name = host.host.to_string();
     let found = findings(conclusion, host);
     if found.is_empty() {
-        let state = state(host);
+        // A plan that needs no table is said in words.
+        let state = match host.report.done.join("; ") {
+            words if verb == "plan" && host.report.outcome.is_ok() && !words.is_empty() => words,
+            _ => state(host),
+        };
         return vec![match verb {
             "status" | "plan" => vec![name, String::new(), String::new(), state],
             _ => vec![name, state],
@@ -114,7 +119,9 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
             ]],
             Finding::Check { facts, verdicts } => vec![check_row(&name, facts, verdicts, host)],
             // They have tables of their own.
-            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) | Finding::Recipe(_) => Vec::new(),
+            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) | Finding::Recipe(_) | Finding::Model(_) => {
+                Vec::new()
+            }
             Finding::Status(workers) if workers.is_empty() => {
                 vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
             }
@@ -178,7 +185,7 @@ fn check_row(name: &str, facts: &Facts, verdicts: &[Verdict], host: &HostSummary
 }
 
 /// What does not fit into a row: verdicts that are not "ok", and errors with their next step.
-fn details(verb: &str, conclusion: &Conclusion, host: &HostSummary) {
+pub fn details(verb: &str, conclusion: &Conclusion, host: &HostSummary) {
     let name = &host.host;
     if verb == "check" {
         for finding in findings(conclusion, host) {
@@ -230,6 +237,7 @@ pub fn document(verb: &str, conclusion: &Conclusion) -> Value {
                 "reason": host.report.reason.map(|r| r.as_str()),
                 "error": host.report.error,
                 "hint": host.report.hint,
+                "done": host.report.done,
                 "elapsed_ms": u64::try_from(host.report.elapsed.as_millis()).unwrap_or(u64::MAX),
             });
             for finding in findings(conclusion, host) {
@@ -244,6 +252,7 @@ pub fn document(verb: &str, conclusion: &Conclusion) -> Value {
 
 fn one(finding: &Finding) -> (&'static str, Value) {
     match finding {
+        Finding::Model(found) => ("model", super::models::value(found)),
         Finding::Ping { connected, round_trip } => (
             "ping",
             json!({ "connected_ms": connected.as_secs_f64() * 1e3, "round_trip_ms": round_trip.as_secs_f64() * 1e3 }),

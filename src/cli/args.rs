@@ -6,6 +6,7 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::{
     args_hive::{HiveCommand, Job, Worker},
+    args_model::ModelCommand,
     args_prebuilt::PrebuiltHow,
     args_sources::SourceFlags,
     args_worker::WorkerCommand,
@@ -92,6 +93,9 @@ pub enum Command {
     /// What was built, and is kept so that it is not built again
     #[command(subcommand)]
     Cache(super::cache::CacheCommand),
+    /// Models: fetch, check and remove them
+    #[command(subcommand)]
+    Model(Box<ModelCommand>),
     /// SSH hosts on loopback, to try things out
     #[command(subcommand)]
     Sandbox(SandboxCommand),
@@ -184,6 +188,9 @@ pub enum FleetCommand {
     /// The verbs of `rbee worker`, on the selected hosts
     #[command(subcommand)]
     Worker(Box<WorkerCommand>),
+    /// Models: fetch, check and remove them
+    #[command(subcommand)]
+    Model(Box<ModelCommand>),
     /// Run a command
     Exec {
         /// The command and its arguments; one single word is taken as a line for the shell
@@ -205,7 +212,8 @@ pub struct InstallFlags {
     pub once: super::args_once::OnceFlags,
     #[command(flatten)]
     pub sources: SourceFlags,
-    /// Install this program instead of building; with OS-ARCH=, for those hosts only (repeatable)
+    /// Install this program instead of building, or a folder or an archive with bin, lib and share;
+    /// with OS-ARCH=, for those hosts only (repeatable)
     #[arg(long, value_name = "[OS-ARCH=]PATH")]
     pub binary: Vec<String>,
     /// Take what is published ready to run instead of building it; prefer builds where there is none
@@ -320,6 +328,8 @@ pub enum SandboxCommand {
         count: u32,
         #[command(flatten)]
         place: SandboxPlace,
+        #[command(flatten)]
+        hub: super::args_model::HubFlags,
         /// Come back when they are ready, and leave them running
         #[arg(long)]
         detach: bool,

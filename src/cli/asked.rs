@@ -43,6 +43,8 @@ pub enum Answer {
     Hosts,
     /// The catalog's workers.
     Available { all: bool },
+    /// What the hosts' caches hold.
+    Models,
     /// One worker, in the catalog and on the hosts.
     Worker(WorkerId),
     /// A recipe, in the words of its folder's author.
@@ -83,7 +85,8 @@ impl Asked {
 }
 
 pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<InstallRequest, Complaint> {
-    let binaries = programs::read(&flags.binary, flags.worker.as_deref(), &Memo::new(&context::cache_dir()?))?;
+    let cache = context::cache_dir()?;
+    let binaries = programs::read(&flags.binary, flags.worker.as_deref(), &Memo::new(&cache), &cache).await?;
     let is_path = |name: &str| name.contains('/') || name.starts_with('.');
     let worker = match flags.worker.as_deref() {
         Some(name) if binaries.is_empty() && is_path(name) => {

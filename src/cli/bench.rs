@@ -12,7 +12,9 @@ use super::{
     fleet, offers,
 };
 use crate::{
-    engine::{BuildPlace, Conclusion, InstallRequest, Request, Run, SudoPassword, dispatch, request::Wanted},
+    engine::{
+        BuildPlace, Conclusion, FetchPlace, InstallRequest, Request, Run, SudoPassword, dispatch, request::Wanted,
+    },
     hive::{Bench, Refused},
     inventory::Intent,
     job::{Ended, Order, Work},
@@ -22,7 +24,7 @@ use crate::{
     vocab::{Host, Level, RunId, WorkerId, text::sh_join},
     wire::{
         capabilities::Capabilities,
-        operation::{BuildWord, Operation, Submission},
+        operation::{BuildWord, FetchWord, Operation, Submission},
     },
 };
 
@@ -115,7 +117,7 @@ impl Machine {
             Box::pin(async move {
                 let id = scope.events().run().clone();
                 let run = fleet::assemble(&id, settings, fleet, catalog, request, SudoPassword::new(None, None));
-                let run = Arc::new(Run { max_fail, ..run });
+                let run = Arc::new(Run { hosts: hosts.len(), max_fail, ..run });
                 let conclusion = dispatch(&scope, run.clone(), &hosts).await;
                 ended(&run, &conclusion)
             })
@@ -140,21 +142,35 @@ fn request(operation: &Operation) -> Result<Request, Complaint> {
         Operation::WorkerCheck { worker_id } => {
             Request::Check(InstallRequest { worker: named(worker_id), ..InstallRequest::default() })
         }
-        Operation::WorkerInstall { worker_id, build, system, fix_path, reinstall, dry_run } => {
-            Request::Install(InstallRequest {
-                worker: named(worker_id),
-                build: match build {
-                    BuildWord::Auto => BuildPlace::Auto,
-                    BuildWord::Host => BuildPlace::Host,
-                    BuildWord::Local => BuildPlace::Local,
-                },
-                system: *system,
-                fix_path: *fix_path,
-                reinstall: *reinstall,
-                dry_run: *dry_run,
-                ..InstallRequest::default()
-            })
-        }
+        Operation::WorkerInstall {
+            worker_id,
+            build,
+            fetch,
+            check,
+            install_deps,
+            system,
+            fix_path,
+            reinstall,
+            dry_run,
+        } => Request::Install(InstallRequest {
+            worker: named(worker_id),
+            build: match build {
+                BuildWord::Auto => BuildPlace::Auto,
+                BuildWord::Host => BuildPlace::Host,
+                BuildWord::Local => BuildPlace::Local,
+            },
+            fetch: match fetch {
+                FetchWord::Host => FetchPlace::Host,
+                FetchWord::Controller => FetchPlace::Controller,
+            },
+            check: *check,
+            install_deps: *install_deps,
+            system: *system,
+            fix_path: *fix_path,
+            reinstall: *reinstall,
+            dry_run: *dry_run,
+            ..InstallRequest::default()
+        }),
         Operation::WorkerCatalogList {} => Request::Look { worker: None },
         Operation::WorkerCatalogGet { worker_id } => Request::Look { worker: Some(id(worker_id)?) },
         Operation::WorkerListInstalled {} => Request::Status,

@@ -13,7 +13,7 @@ use super::{
     asked::{Answer, Asked, install_request},
     bench, catalogs,
     context::{Context, worker_id},
-    door, offers,
+    door, models, offers,
     output::{self, Kind},
     password, print, recipe, signals, sudo_password,
     table::table,
@@ -64,6 +64,7 @@ async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
             Asked { install, changes_exit: exit_code, ..query(request, run) }
         }
         FleetCommand::Install { install, dry_run, sudo, run } => Asked::install(install, dry_run, sudo, run).await?,
+        FleetCommand::Model(command) => models::ask(*command)?,
         FleetCommand::Worker(command) => worker::ask(*command).await?,
         FleetCommand::Rollback { worker, sudo, run } => {
             let request = Request::Rollback { worker: worker.as_deref().map(worker_id).transpose()? };
@@ -215,6 +216,7 @@ pub async fn carry_out(
         request => request,
     };
     let run = Run {
+        hosts: hosts.len(),
         max_fail: asked.run.max_fail.map(|n| n as usize).or(inventory.defaults().max_fail),
         all_or_nothing: asked.install.all_or_nothing,
         ..assemble(&id, settings, fleet, catalog, request, sudo)
@@ -242,6 +244,7 @@ pub async fn carry_out(
         match &asked.answer {
             Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
             Answer::Available { all } => offers::available(global, &run.catalog, &conclusion, *all),
+            Answer::Models => models::show(global, &conclusion),
             Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
             Answer::Recipe(about) => return Ok(recipe::answer(global, &conclusion, about)),
         }
@@ -282,6 +285,7 @@ pub fn assemble(
         fleet,
         catalog,
         request,
+        hosts: 1,
         max_fail: None,
         all_or_nothing: false,
         local_builds: LocalBuilds::new(settings.cache_dir.join("scratch").join(id.as_str())),

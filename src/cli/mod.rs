@@ -4,10 +4,11 @@
 
 mod answer;
 mod args;
+mod args_hive;
+mod args_model;
 mod args_once;
 mod args_prebuilt;
 mod args_sources;
-mod args_hive;
 mod args_worker;
 mod asked;
 mod bench;
@@ -20,6 +21,7 @@ mod follow;
 mod hive;
 mod inventory;
 mod job;
+mod models;
 mod offers;
 mod output;
 mod password;
@@ -106,6 +108,7 @@ fn run() -> Result<ExitCode, Complaint> {
         Command::Fleet(command) => {
             runtime()?.block_on(fleet::run(args.global, command.hosts.as_deref(), command.command))
         }
+        Command::Model(command) => runtime()?.block_on(models::run(args.global, *command)),
         Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
         Command::Cache(command) => cache::run(&args.global, &command),
         Command::Recipe(command) => runtime()?.block_on(recipe::run(args.global, command)),

@@ -1,24 +1,31 @@
 //! `--binary`: programs that need no build, read before any host is contacted.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, io::Read, path::Path, sync::Arc};
 
 use super::Complaint;
 use crate::{
+    archive::is_archive,
     engine::{Binary, request::Pending},
+    prebuilt::{self, Form, PrebuiltError},
     preflight::binary::inspect,
     transfer::{Memo, tree::Tree},
     vocab::{WorkerId, facts::Arch},
 };
 
 /// Reads `[OS-ARCH=]PATH …`; the id is the worker's, or made of the file's name.
-pub fn read(arguments: &[String], worker: Option<&str>, memo: &Memo) -> Result<Vec<Arc<Binary>>, Complaint> {
+pub async fn read(
+    arguments: &[String],
+    worker: Option<&str>,
+    memo: &Memo,
+    cache: &Path,
+) -> Result<Vec<Arc<Binary>>, Complaint> {
     let mut binaries: Vec<Arc<Binary>> = Vec::new();
     for argument in arguments {
         let (platform, path) = match argument.split_once('=') {
             Some((platform, path)) if !platform.contains('/') => (Some(parse_platform(platform)?), path),
             _ => (None, argument.as_str()),
         };
-        let binary = one(platform, Path::new(path), worker, memo)?;
+        let binary = one(platform, Path::new(path), worker, memo, cache).await?;
         if binaries.iter().any(|other| other.platform == binary.platform) {
             return Err(Complaint::usage(match &binary.platform {
                 Some(platform) => format!("there are two --binary for {platform}"),
@@ -45,7 +52,13 @@ fn parse_platform(text: &str) -> Result<String, Complaint> {
     }
 }
 
-fn one(platform: Option<String>, path: &Path, worker: Option<&str>, memo: &Memo) -> Result<Binary, Complaint> {
+async fn one(
+    platform: Option<String>,
+    path: &Path,
+    worker: Option<&str>,
+    memo: &Memo,
+    cache: &Path,
+) -> Result<Binary, Complaint> {
     let shown = path.display();
     if path.is_dir() {
         return folder(platform, path, worker);
@@ -53,6 +66,10 @@ fn one(platform: Option<String>, path: &Path, worker: Option<&str>, memo: &Memo)
     let mut file = File::open(path).map_err(|error| Complaint::usage(format!("cannot read {shown}: {error}")))?;
     if !file.metadata().is_ok_and(|data| data.is_file()) {
         return Err(Complaint::usage(format!("{shown} is not a file")));
+    }
+    let head = head_of(&mut file).map_err(|error| Complaint::usage(format!("cannot read {shown}: {error}")))?;
+    if is_archive(&head) {
+        return archive(platform, path, worker, cache).await;
     }
     let program = inspect(&mut file).map_err(|error| Complaint::usage(format!("cannot install {shown}: {error}")))?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
@@ -69,15 +86,50 @@ fn one(platform: Option<String>, path: &Path, worker: Option<&str>, memo: &Memo)
     Ok(Binary { program_name, worker, path, tree: None, platform, program, size, digest })
 }
 
+/// As much of a file as tells what it is.
+fn head_of(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.by_ref().take(512).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+fn worker_of(path: &Path, worker: Option<&str>) -> Result<WorkerId, Complaint> {
+    let Some(worker) = worker else {
+        let text = format!("{} could be of any worker", path.display());
+        return Err(Complaint::usage(text).hint("name the worker: rbee fleet install WORKER --binary …"));
+    };
+    WorkerId::new(worker).map_err(|error| Complaint::usage(error.to_string()))
+}
+
+/// An archive, with what [`folder`] takes in it, or with one program.
+async fn archive(
+    platform: Option<String>,
+    path: &Path,
+    worker: Option<&str>,
+    cache: &Path,
+) -> Result<Binary, Complaint> {
+    let worker = worker_of(path, worker)?;
+    let wrong = |text: String| Complaint::usage(format!("cannot install {}: {text}", path.display()));
+    let found = prebuilt::local(&cache.join("prebuilt"), &worker, path).await;
+    let found = found.map_err(|error| match error {
+        PrebuiltError::Content { why, .. } => wrong(why),
+        error => wrong(error.to_string()),
+    })?;
+    let (at, tree, entry) = match found.form {
+        Form::File(at) => (at.clone(), None, at),
+        Form::Tree(tree) => (tree.root.clone(), Some(tree.clone()), tree.entry_path()),
+    };
+    let opened = File::open(&entry).map_err(|error| wrong(error.to_string()));
+    let program = inspect(&mut opened?).map_err(|error| wrong(error.to_string()))?;
+    let digest = Pending::known(found.digest);
+    Ok(Binary { program_name: worker.to_string(), worker, path: at, tree, platform, program, size: found.size, digest })
+}
+
 /// A folder with bin, lib and share.
 fn folder(platform: Option<String>, path: &Path, worker: Option<&str>) -> Result<Binary, Complaint> {
     let shown = path.display();
     let wrong = |text: String| Complaint::usage(format!("cannot install {shown}: {text}"));
-    let Some(worker) = worker else {
-        return Err(Complaint::usage(format!("{shown} is a folder, and could be of any worker"))
-            .hint("name the worker: rbee fleet install WORKER --binary …"));
-    };
-    let worker = WorkerId::new(worker).map_err(|error| Complaint::usage(error.to_string()))?;
+    let worker = worker_of(path, worker)?;
     let tree = Tree::open(path, None, &worker).map_err(|error| wrong(error.to_string()))?;
     let entry = tree.entry_path();
     let program = File::open(&entry)

@@ -1,6 +1,6 @@
 //! `rbee sandbox …`
 
-use std::{ffi::OsString, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use super::{
     Complaint,
@@ -8,7 +8,7 @@ use super::{
     print,
 };
 use crate::{
-    sandbox::{self, Options, Sandbox, SandboxError, Status, Toolchain},
+    sandbox::{self, Options, Sandbox, SandboxError, Status, Toolchain, hub::TOKEN},
     vocab::{ExitCode, text::sh_quote},
 };
 
@@ -17,21 +17,29 @@ const START: Duration = Duration::from_secs(120);
 
 pub async fn run(command: SandboxCommand) -> Result<ExitCode, Complaint> {
     match command {
-        SandboxCommand::Up { count, place: SandboxPlace { dir }, detach } if detach => {
+        SandboxCommand::Up { count, place: SandboxPlace { dir }, hub, detach } if detach => {
             let exe = std::env::current_exe().map_err(|error| Complaint::usage(error.to_string()))?;
             let number = count.to_string();
-            let args: [OsString; 6] =
-                ["sandbox".into(), "up".into(), "--hosts".into(), number.into(), "--dir".into(), dir.clone().into()];
-            sandbox::spawn_detached(&dir, &exe, args, START).await.map_err(complain)?;
+            hub.faults()?;
+            let words = ["sandbox", "up", "--hosts", &number, "--dir"].map(Into::into);
+            let args = words.into_iter().chain([dir.clone().into()]).chain(hub.words());
+            let up = sandbox::spawn_detached(&dir, &exe, args, START).await.map_err(complain)?;
             print(&greeting(&dir, count as usize));
+            if let Status::Up { hub: Some(hub), .. } = up {
+                print(&hub_words(&hub));
+            }
             print(&format!("end it:  rbee sandbox down --dir {}\n", sh_quote(&dir.to_string_lossy())));
             Ok(ExitCode::Ok)
         }
-        SandboxCommand::Up { count, place: SandboxPlace { dir }, .. } => {
+        SandboxCommand::Up { count, place: SandboxPlace { dir }, hub, .. } => {
             let mut options = Options::new(&dir, count as usize);
             options.toolchain = Toolchain::find(|name| std::env::var_os(name));
+            options.hub = hub.faults()?;
             let sandbox = Sandbox::start(options).await.map_err(complain)?;
             print(&greeting(&dir, sandbox.hosts().len()));
+            if let Some(hub) = sandbox.hub() {
+                print(&hub_words(&hub.endpoint()));
+            }
             print("end it:  Ctrl+C\n");
             sandbox.wait().await.map_err(complain)?;
             Ok(ExitCode::Ok)
@@ -44,10 +52,13 @@ pub async fn run(command: SandboxCommand) -> Result<ExitCode, Complaint> {
         SandboxCommand::Status(SandboxPlace { dir }) => {
             match sandbox::status(&dir).map_err(complain)? {
                 Status::Down => print("no sandbox is running\n"),
-                Status::Up { pid, hosts } => {
+                Status::Up { pid, hosts, hub } => {
                     print(&format!("running: pid {pid}, {} hosts\n", hosts.len()));
                     for host in hosts {
                         print(&format!("{}  127.0.0.1:{}\n", host.name, host.port));
+                    }
+                    if let Some(hub) = hub {
+                        print(&format!("model hub  {hub}\n"));
                     }
                 }
             }
@@ -66,6 +77,10 @@ fn greeting(dir: &Path, hosts: usize) -> String {
         sh_quote(&inventory),
         sh_quote(&config)
     )
+}
+
+fn hub_words(endpoint: &str) -> String {
+    format!("models:  export HF_ENDPOINT={endpoint}   (its gated repository takes HF_TOKEN={TOKEN})\n")
 }
 
 fn complain(error: SandboxError) -> Complaint {

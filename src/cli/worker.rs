@@ -4,6 +4,7 @@ use super::{
     Complaint,
     args::{BuildWhere, Global, InstallFlags, RunFlags},
     args_hive::Worker,
+    args_sources::FetchWhere,
     args_worker::WorkerCommand,
     asked::{Answer, Asked},
     context::{Context, worker_id},
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     engine::Request,
     vocab::{ExitCode, Host},
-    wire::operation::{BuildWord, Operation, Submission},
+    wire::operation::{BuildWord, FetchWord, Operation, Submission},
 };
 
 /// On this machine, which needs neither inventory nor ssh_config for it.
@@ -41,6 +42,13 @@ fn operation(command: WorkerCommand) -> Result<Operation, Complaint> {
             if !install.binary.is_empty() {
                 return stays("--binary");
             }
+            if !install.sources.mirror.is_empty() {
+                return stays("--mirror");
+            }
+            if install.build_timeout.is_some() || install.build_idle.is_some() {
+                return stays("a limit of the build")
+                    .map_err(|it: Complaint| it.hint("--timeout is the limit of the whole job"));
+            }
             if sudo.ask_sudo_pass || sudo.sudo_password_file.is_some() {
                 return stays("a password of sudo");
             }
@@ -61,6 +69,12 @@ fn operation(command: WorkerCommand) -> Result<Operation, Complaint> {
                     BuildWhere::Host | BuildWhere::Each => BuildWord::Host,
                     BuildWhere::Local => BuildWord::Local,
                 },
+                fetch: match install.sources.fetch {
+                    FetchWhere::Host => FetchWord::Host,
+                    FetchWhere::Controller => FetchWord::Controller,
+                },
+                check: install.check,
+                install_deps: install.install_deps,
                 system: install.system,
                 fix_path: install.fix_path,
                 reinstall: install.reinstall,

@@ -41,6 +41,8 @@ pub struct Run {
     pub request: Request,
     /// As many failed hosts end the run.
     pub max_fail: Option<usize>,
+    /// How many hosts it is for.
+    pub hosts: usize,
     /// One refused host refuses all.
     pub all_or_nothing: bool,
     pub local_builds: LocalBuilds,
@@ -67,7 +69,8 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
         hosts: hosts.iter().map(|host| host.name.clone()).collect(),
     });
     let forks = Arc::new(Semaphore::new(run.settings.forks.max(1)));
-    let gate = Arc::new(Gate::new(run.all_or_nothing, hosts.len()));
+    let gathers = matches!(&run.request, Request::Model(request) if request.gathers());
+    let gate = Arc::new(Gate::new(run.all_or_nothing, gathers, hosts.len()));
     let roster = Arc::new(Roster::new(hosts, run.settings.limits.connect));
     let failed = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
@@ -161,6 +164,8 @@ pub(super) fn exit(scope: &Scope, summaries: &[HostSummary]) -> ExitCode {
 
 /// Where `--all-or-nothing` waits until every host has passed preflight, or one has not.
 struct Gate {
+    /// One that fails is the end of all.
+    strict: bool,
     closed: bool,
     waiting: AtomicUsize,
     failed: AtomicUsize,
@@ -180,8 +185,14 @@ pub struct Ticket {
 }
 
 impl Gate {
-    fn new(closed: bool, hosts: usize) -> Self {
-        Self { closed, waiting: AtomicUsize::new(hosts), failed: AtomicUsize::new(0), open: tokio::sync::Notify::new() }
+    fn new(strict: bool, gathers: bool, hosts: usize) -> Self {
+        Self {
+            strict,
+            closed: strict || gathers,
+            waiting: AtomicUsize::new(hosts),
+            failed: AtomicUsize::new(0),
+            open: tokio::sync::Notify::new(),
+        }
     }
 }
 
@@ -266,7 +277,7 @@ impl Ticket {
             let woken = self.gate.open.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();
-            if self.gate.failed.load(Ordering::SeqCst) > 0 {
+            if self.gate.strict && self.gate.failed.load(Ordering::SeqCst) > 0 {
                 return false;
             }
             if self.gate.waiting.load(Ordering::SeqCst) == 0 {

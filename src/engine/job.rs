@@ -6,7 +6,7 @@ use super::{
     Failure, Finding, Request, Run,
     bench::Bench,
     dispatch::Ticket,
-    install, needs,
+    install, model, needs,
     phase::phase,
     query, sudo, trust, undo,
     version::{self, Way},
@@ -137,6 +137,7 @@ async fn work(
     let short = Some(run.settings.limits.short);
     let (shared, target) = (target, &**target);
     match &run.request {
+        Request::Model(request) => model::model(scope, run, host, target, ticket, request, findings).await,
         Request::Ping => {
             phase(scope, Phase::Run, short, |scope| async move { query::ping(&scope, target, started).await })
                 .await
@@ -204,6 +205,10 @@ async fn work(
                 }
                 Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
                 Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),
+                Way::Back(..) if !ticket.wait().await => {
+                    let text = "not started: with --all-or-nothing, another host's refusal is this one's";
+                    Err(Failure::refused(text, None))
+                }
                 Way::Back(worker, _) => undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await,
             }
         }

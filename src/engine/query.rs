@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Failure, Run, plan, request::InstallRequest, trust, undo};
+use super::{Failure, ModelFinding, Run, plan, request::InstallRequest, trust, undo};
 use crate::{
     install,
     preflight::check::{Grade, Verdict},
@@ -30,6 +30,8 @@ pub enum Finding {
     Held(Vec<Held>),
     /// The keys of the host, after those of the bastions before it.
     Trust(Vec<Station>),
+    /// What it said about models.
+    Model(ModelFinding),
     /// What would be done, a plan a worker.
     Plan(Vec<plan::WorkerPlan>),
     /// What bash read in a recipe.
@@ -93,6 +95,7 @@ impl Finding {
             Self::Status(workers) => installed(workers.iter()),
             Self::Held(held) => installed(held.iter().map(|held| &held.status)),
             Self::Facts(facts) => facts.platform(),
+            Self::Model(found) => found.words(),
             Self::Trust(stations) => trust::words(stations),
             Self::Recipe(reading) => reading.words(),
             Self::Plan(plans) => plans.iter().map(plan::WorkerPlan::words).collect::<Vec<_>>().join("; "),

@@ -4,8 +4,9 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::gather::FetchPlace;
+use super::ModelRequest;
 use super::author::{RecipeRequest, RecipeTask};
+use super::gather::FetchPlace;
 use crate::{
     preflight::binary::Program,
     transfer::tree::Tree,
@@ -43,14 +44,16 @@ pub enum Request {
     },
     /// For the authors of recipes.
     Recipe(RecipeRequest),
+    Model(ModelRequest),
 }
 
 impl Request {
     /// Whether it may change a host; what only asks leaves no trace there.
-    pub const fn changes(&self) -> bool {
+    pub fn changes(&self) -> bool {
         match self {
             Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
+            Self::Model(request) => request.changes(),
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
             Self::Recipe(request) => matches!(request.task, RecipeTask::Build(_)),
         }
@@ -79,6 +82,7 @@ impl Request {
             Self::Rollback { .. } => "rollback",
             Self::Remove { .. } => "remove",
             Self::Recipe(request) => request.verb(),
+            Self::Model(request) => request.verb(),
         }
     }
 }

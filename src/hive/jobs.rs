@@ -88,7 +88,7 @@ pub async fn submit(
     let submission = Submission::parse(&body).map_err(bad)?;
     let order = bench.prepare(&submission).await?;
     let job = door.registry().submit(order)?;
-    tracing::info!(job = %job.id(), by = %peer, "submitted over HTTP");
+    tracing::info!(job = %job.id(), by = %peer, verb = job.form().verb, "submitted");
     let (id, place) = (job.id(), format!("/v1/jobs/{}", job.id()));
     let body = json!({
         "v": VERSION, "job_id": id.as_str(), "sse_url": format!("{place}/stream"), "status": job.state().as_str(),

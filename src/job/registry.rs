@@ -273,7 +273,6 @@ impl Registry {
         self.0.counts.submitted.fetch_add(1, Ordering::Relaxed);
         let hosts = order.hosts.iter().map(ToString::to_string).collect();
         job.voice.say(JobBody::JobQueued { verb: order.verb.clone(), hosts });
-        tracing::info!(job = %job.id, verb = order.verb, "submitted");
         tokio::spawn(running::carry_out(job.clone(), self.0.places.clone(), order));
         Ok(job)
     }

@@ -107,6 +107,21 @@ impl Asset {
         })
     }
 
+    /// An archive of this machine.
+    pub(super) fn local(worker: &WorkerId, path: &str, sha256: Digest) -> Self {
+        Self {
+            worker: worker.clone(),
+            version: None,
+            url: path.to_owned(),
+            sha256: Some(sha256),
+            sums: None,
+            minisign: None,
+            verify: Vec::new(),
+            entry: None,
+            strip: None,
+        }
+    }
+
     /// What an installation of it is known by; without a checksum in the entry, its address stands for its content.
     pub fn key(&self) -> BuildKey {
         let content = self.sha256.map_or_else(|| self.url.clone(), |sum| sum.to_string());

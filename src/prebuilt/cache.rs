@@ -20,7 +20,7 @@ use crate::{
     preflight::binary::inspect,
     scope::Scope,
     transfer::{file_digest, tree::Tree},
-    vocab::{Digest, text::printable},
+    vocab::{Digest, WorkerId, text::printable},
 };
 
 const SUMS_BYTES: usize = 1 << 20;
@@ -75,37 +75,62 @@ pub async fn fetch(scope: &Scope, dir: &Path, asset: &Asset) -> Result<Fetched, 
     if asset.minisign.is_some() && signature.is_none() {
         signature = Some(load_signature(scope, &client, asset).await?);
     }
-    let cannot =
-        |error: std::io::Error| PrebuiltError::Cache { path: dir.display().to_string(), why: error.to_string() };
-    fs::create_dir_all(dir).map_err(cannot)?;
-    sweep(dir);
-    let draft = Draft(dir.join(format!(".{key}.{:08x}", rand::random::<u32>())));
-    fs::create_dir(&draft.0).map_err(cannot)?;
+    let draft = Draft::begin(dir, &key)?;
     let path = draft.0.join("asset");
-    let mut loaded = File::options().read(true).write(true).create_new(true).open(&path).map_err(cannot)?;
+    let created = File::options().read(true).write(true).create_new(true).open(&path);
+    let mut loaded = created.map_err(|error| cannot(dir, &error))?;
     load(scope, &client, asset, want, signature.as_deref(), &mut loaded).await?;
+    let fetched = keep(draft, &place, asset, loaded).await;
+    scope.check()?;
+    fetched
+}
+
+/// What an archive of this machine comes to, as if it were published.
+///
+/// # Errors
+/// As [`fetch`].
+pub async fn local(dir: &Path, worker: &WorkerId, path: &Path) -> Result<Fetched, PrebuiltError> {
+    let url = path.display().to_string();
+    let read = |why: String| PrebuiltError::Load { url: url.clone(), why };
+    let (digest, _) = file_digest(path).await.map_err(|error| read(error.to_string()))?;
+    let asset = Asset::local(worker, &url, digest);
+    let key = asset.sum_of(&[&digest.to_string()]);
+    let place = dir.join(key.to_string());
+    if let Some(found) = kept(&place, &asset).await {
+        return Ok(found);
+    }
+    let draft = Draft::begin(dir, &key)?;
+    let file = File::open(path).map_err(|error| read(error.to_string()))?;
+    keep(draft, &place, &asset, file).await
+}
+
+/// Unpacks `loaded`, and keeps what comes out.
+async fn keep(draft: Draft, place: &Path, asset: &Asset, mut loaded: File) -> Result<Fetched, PrebuiltError> {
+    let content = |why: String| PrebuiltError::Content { url: asset.url.clone(), why };
     let unpacking = {
         let (asset, into) = (asset.clone(), draft.0.join("files"));
         move || unpack(&mut loaded, &into, &asset)
     };
     let unpacked = tokio::task::spawn_blocking(unpacking).await;
-    let content = |why: String| PrebuiltError::Content { url: asset.url.clone(), why };
     let form = unpacked.map_err(|error| content(error.to_string()))?.map_err(content)?;
-    fs::remove_file(&path).map_err(cannot)?;
+    let _ = fs::remove_file(draft.0.join("asset"));
     // Where it is relative to the draft, and its sum: that makes it whole.
     let (at, digest, _) = measured(&form, asset).await.map_err(content)?;
     let at = at.strip_prefix(&draft.0).unwrap_or(&at).to_owned();
     let kind = if matches!(form, Shape::File(_)) { "file" } else { "tree" };
-    fs::write(draft.0.join("sum"), format!("{kind} {digest}\n{}\n", at.display())).map_err(cannot)?;
-    scope.check()?;
-    if place.exists() {
-        let _ = fs::remove_dir_all(&place);
-    }
-    match fs::rename(&draft.0, &place) {
-        Err(error) if !place.exists() => return Err(cannot(error)),
+    let text = format!("{kind} {digest}\n{}\n", at.display());
+    fs::write(draft.0.join("sum"), text).map_err(|error| cannot(place, &error))?;
+    let _ = fs::remove_dir_all(place);
+    match fs::rename(&draft.0, place) {
+        // Somebody else was faster with the same.
+        Err(error) if !place.exists() => return Err(cannot(place, &error)),
         _ => {}
     }
-    kept(&place, asset).await.ok_or_else(|| content("what was unpacked is gone".into()))
+    kept(place, asset).await.ok_or_else(|| content("what was unpacked is gone".into()))
+}
+
+fn cannot(path: &Path, error: &std::io::Error) -> PrebuiltError {
+    PrebuiltError::Cache { path: path.display().to_string(), why: error.to_string() }
 }
 
 async fn load(
@@ -226,6 +251,16 @@ async fn kept(place: &Path, asset: &Asset) -> Option<Fetched> {
 
 /// A folder that goes away unless it was renamed.
 struct Draft(PathBuf);
+
+impl Draft {
+    fn begin(dir: &Path, key: &Digest) -> Result<Self, PrebuiltError> {
+        fs::create_dir_all(dir).map_err(|error| cannot(dir, &error))?;
+        sweep(dir);
+        let draft = Self(dir.join(format!(".{key}.{:08x}", rand::random::<u32>())));
+        fs::create_dir(&draft.0).map_err(|error| cannot(dir, &error))?;
+        Ok(draft)
+    }
+}
 
 impl Drop for Draft {
     fn drop(&mut self) {

@@ -15,7 +15,7 @@ mod load;
 mod shape;
 
 pub use asset::{Asset, NoAsset};
-pub use cache::{Fetched, Form, fetch};
+pub use cache::{Fetched, Form, fetch, local};
 pub use load::may_follow;
 
 /// Why a published program was not had.

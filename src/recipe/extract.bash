@@ -65,35 +65,56 @@ _rbee_piped() {
   done
 }
 
-_rbee_untar() {
-  local name=$1 file=$2 tar=bsdtar
-  if ! _rbee_have bsdtar; then
-    tar=tar
-    _rbee_no_links "$name"
+# bsdtar with an archive, decompressed by the program that is known to be here.
+_rbee_bsdtar() {
+  local file=$1
+  shift
+  if [ -n "$_rbee_unpacker" ]; then
+    _rbee_plain "$file" | command head -c "$_rbee_extract_limit" | command bsdtar "$@" -f -
+    _rbee_piped "${PIPESTATUS[@]}"
+  else
+    command bsdtar "$@" -f "$file"
   fi
+}
+
+# All that bsdtar can read. It finds compression in whatever it is given, so only its own list says how much comes out.
+_rbee_extract_with_bsdtar() {
+  local name=$1 file=$2 size
+  size=$(_rbee_bsdtar "$file" --numeric-owner -tv 2>/dev/null | command awk '{ s += $5 } END { printf "%.0f", s }')
+  if [ "${size:-0}" -gt "$_rbee_extract_limit" ]; then
+    _rbee_too_large "$name"
+  fi
+  _rbee_bsdtar "$file" --no-same-permissions -xo -C "$srcdir" || _rbee_not_extracted "$name" "$file"
+}
+
+_rbee_untar() {
+  local name=$1 file=$2
   _rbee_talk "extracting $name"
-  _rbee_plain "$file" | command head -c "$_rbee_extract_limit" | command "$tar" --no-same-permissions -xof - -C "$srcdir"
+  if _rbee_have bsdtar; then
+    _rbee_extract_with_bsdtar "$@"
+    return
+  fi
+  _rbee_no_links "$name"
+  _rbee_plain "$file" | command head -c "$_rbee_extract_limit" | command tar --no-same-permissions -xof - -C "$srcdir"
   _rbee_piped "${PIPESTATUS[@]}" || _rbee_not_extracted "$name" "$file"
 }
 
 _rbee_unzip() {
-  local name=$1 file=$2 size=
+  local name=$1 file=$2 size
   _rbee_talk "extracting $name"
-  if _rbee_have unzip; then
-    size=$(command unzip -l "$file" 2>/dev/null | command tail -n 1)
-    builtin read -r size _ <<<"$size"
-    if [[ $size =~ ^[0-9]+$ ]] && [ "$size" -gt "$_rbee_extract_limit" ]; then
-      _rbee_too_large "$name"
-    fi
-  fi
   if _rbee_have bsdtar; then
-    command bsdtar --no-same-permissions -xof "$file" -C "$srcdir"
-  elif _rbee_have unzip; then
-    _rbee_no_links "$name"
-    command unzip -q -o "$file" -d "$srcdir"
-  else
+    _rbee_extract_with_bsdtar "$@"
+    return
+  elif ! _rbee_have unzip; then
     _rbee_fail "no bsdtar and no unzip here, which $name needs"
-  fi || _rbee_not_extracted "$name" "$file"
+  fi
+  size=$(command unzip -l "$file" 2>/dev/null | command tail -n 1)
+  builtin read -r size _ <<<"$size"
+  if [[ $size =~ ^[0-9]+$ ]] && [ "$size" -gt "$_rbee_extract_limit" ]; then
+    _rbee_too_large "$name"
+  fi
+  _rbee_no_links "$name"
+  command unzip -q -o "$file" -d "$srcdir" || _rbee_not_extracted "$name" "$file"
 }
 
 # One compressed file, if its name says so too.

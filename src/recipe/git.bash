@@ -220,6 +220,10 @@ _rbee_git_submodules() {
       *) [ "${_rbee_url%%://*}" = "${url%%://*}" ] ||
         _rbee_fail "submodule $path of $name: $(_rbee_shown "$_rbee_url") is less safe than its parent" ;;
     esac
+    if [ "$_rbee_phase" != gather ]; then
+      # Or git would say that it was never asked for.
+      command git -C "$dir" config "${key%.path}.url" "$_rbee_url" || _rbee_fail "git cannot write to $name"
+    fi
     _rbee_git_tree "$name/$path" "$_rbee_url" commit "$pinned" "$dir/$path" "$((level + 1))"
   done 8< <(command git -C "$repository" config --blob "$commit:.gitmodules" -z --get-regexp '^submodule\..*\.path$')
 }

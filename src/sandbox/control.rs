@@ -33,7 +33,7 @@ pub enum Status {
     /// No sandbox runs there.
     Down,
     /// One runs, and every host of it listens.
-    Up { pid: u32, hosts: Vec<HostAddress> },
+    Up { pid: u32, hosts: Vec<HostAddress>, hub: Option<String> },
 }
 
 /// What [`down`] found and did.
@@ -79,7 +79,7 @@ impl fmt::Display for Down {
 /// There is a record that cannot be read.
 pub fn status(dir: &Path) -> Result<Status, SandboxError> {
     Ok(match Record::read(dir)? {
-        Some(record) if record.is_alive() => Status::Up { pid: record.pid, hosts: record.hosts },
+        Some(record) if record.is_alive() => Status::Up { pid: record.pid, hosts: record.hosts, hub: record.hub },
         _ => Status::Down,
     })
 }
@@ -165,7 +165,7 @@ pub async fn spawn_detached<S: AsRef<OsStr>>(
     limit: Duration,
 ) -> Result<Status, SandboxError> {
     let dir = layout::prepare(dir)?;
-    if let Status::Up { pid, hosts } = status(&dir)? {
+    if let Status::Up { pid, hosts, .. } = status(&dir)? {
         return Err(SandboxError::Running { dir, pid, hosts: hosts.len() });
     }
     let path = layout::log(&dir);
@@ -182,7 +182,7 @@ pub async fn spawn_detached<S: AsRef<OsStr>>(
     let deadline = Instant::now() + limit;
     loop {
         match status(&dir)? {
-            Status::Up { pid, hosts } if pid == child.id() => return Ok(Status::Up { pid, hosts }),
+            up @ Status::Up { pid, .. } if pid == child.id() => return Ok(up),
             _ => {}
         }
         if !matches!(child.try_wait(), Ok(None)) {

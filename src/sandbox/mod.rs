@@ -23,6 +23,8 @@
 //! whatever a command prints or a client sends: outputs wait for the client's window, inputs for the command
 //! (`inlet`), and a client that does not read never keeps the server from reading (`socket`).
 //!
+//! With `hub`, a stand-in for the model hub listens beside the hosts: see [`hub`].
+//!
 //! The folder outlives the process: keys and homes are used again, ports are new each time.
 
 mod children;
@@ -31,6 +33,7 @@ mod control;
 mod error;
 mod files;
 mod host;
+pub mod hub;
 mod inlet;
 mod layout;
 mod outlet;

@@ -24,6 +24,7 @@ use super::{
     children::Children,
     files::{self, Listed},
     host::{Common, Host},
+    hub::{Faults, Hub},
     layout, server,
     state::Record,
 };
@@ -44,12 +45,14 @@ pub struct Options {
     pub prefix: String,
     /// What its commands find of a Rust toolchain.
     pub toolchain: Toolchain,
+    /// A model hub beside them, with these faults.
+    pub hub: Option<Faults>,
 }
 
 impl Options {
     /// Hosts called `sandbox-1` and so on, without a toolchain.
     pub fn new(dir: impl Into<PathBuf>, hosts: usize) -> Self {
-        Self { dir: dir.into(), hosts, prefix: "sandbox".to_owned(), toolchain: Toolchain::default() }
+        Self { dir: dir.into(), hosts, prefix: "sandbox".to_owned(), toolchain: Toolchain::default(), hub: None }
     }
 
     fn check(&self) -> Result<(), SandboxError> {
@@ -72,6 +75,7 @@ impl Options {
 pub struct Sandbox {
     dir: PathBuf,
     hosts: Vec<HostAddress>,
+    hub: Option<Hub>,
     children: Arc<Children>,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -84,8 +88,9 @@ impl Sandbox {
     ///
     /// # Errors
     /// Options that cannot be, a folder that is in use or not a sandbox's, or what the system refused.
-    pub async fn start(options: Options) -> Result<Self, SandboxError> {
+    pub async fn start(mut options: Options) -> Result<Self, SandboxError> {
         options.check()?;
+        let hub = options.hub.take();
         let prepared = tokio::task::spawn_blocking(move || prepare(options));
         let Prepared { dir, prefix, user, lock, children, hosts } = match prepared.await {
             Ok(prepared) => prepared?,
@@ -104,14 +109,21 @@ impl Sandbox {
             addresses.push(HostAddress { name: host.name.clone(), port });
             listeners.push((listener, host, server::config(key)));
         }
+        let hub = match hub {
+            Some(faults) => {
+                let listen = |source| SandboxError::Listen { host: "the hub".to_owned(), source };
+                Some(Hub::start(faults).await.map_err(listen)?)
+            }
+            None => None,
+        };
         files::write_all(&dir, &prefix, &user, &listed)?;
         for (listener, host, config) in listeners {
             let config: Arc<Config> = Arc::new(config);
             tasks.spawn(server::serve(listener, config, Arc::new(host), tasks.clone(), closing.clone()));
         }
-        let sandbox = Self { dir, hosts: addresses, children, tasks, closing, _lock: lock };
+        let sandbox = Self { dir, hosts: addresses, hub, children, tasks, closing, _lock: lock };
         // Last: whoever reads it finds everything else in place.
-        Record::own(sandbox.hosts.clone()).write(&sandbox.dir)?;
+        Record::own(sandbox.hosts.clone(), sandbox.hub.as_ref().map(Hub::endpoint)).write(&sandbox.dir)?;
         Ok(sandbox)
     }
 
@@ -123,6 +135,11 @@ impl Sandbox {
     /// In the order of their numbers.
     pub fn hosts(&self) -> &[HostAddress] {
         &self.hosts
+    }
+
+    /// The model hub, if one was asked for.
+    pub fn hub(&self) -> Option<&Hub> {
+        self.hub.as_ref()
     }
 
     /// Serves until SIGINT, SIGTERM or SIGHUP, then shuts down.
@@ -178,7 +195,7 @@ struct Prepared {
 }
 
 fn prepare(options: Options) -> Result<Prepared, SandboxError> {
-    let Options { dir, hosts, prefix, toolchain } = options;
+    let Options { dir, hosts, prefix, toolchain, hub: _ } = options;
     let dir = layout::prepare(&dir)?;
     let Some(lock) = layout::lock(&dir)? else {
         return Err(match Record::read(&dir)? {

@@ -16,6 +16,9 @@ pub struct Record {
     /// Tells this process from a later one of the same number.
     pub started: String,
     pub hosts: Vec<HostAddress>,
+    /// Where the model hub is, if there is one.
+    #[serde(default)]
+    pub hub: Option<String>,
 }
 
 /// Where a host listens, on 127.0.0.1.
@@ -34,9 +37,9 @@ fn path(dir: &Path) -> PathBuf {
 
 impl Record {
     /// This process, with these hosts.
-    pub(super) fn own(hosts: Vec<HostAddress>) -> Self {
+    pub(super) fn own(hosts: Vec<HostAddress>, hub: Option<String>) -> Self {
         let pid = std::process::id();
-        Self { pid, started: started(pid).unwrap_or_default(), hosts }
+        Self { pid, started: started(pid).unwrap_or_default(), hosts, hub }
     }
 
     pub(super) fn write(&self, dir: &Path) -> Result<(), SandboxError> {
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_record_knows_its_process_from_another_of_the_same_number() {
-        let own = Record::own(Vec::new());
+        let own = Record::own(Vec::new(), None);
         assert!(own.is_alive());
         assert!(!Record { started: "before".to_owned(), ..own.clone() }.is_alive());
         for pid in [0, u32::MAX] {

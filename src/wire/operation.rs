@@ -28,6 +28,12 @@ pub enum Operation {
         #[serde(default)]
         build: BuildWord,
         #[serde(default)]
+        fetch: FetchWord,
+        #[serde(default)]
+        check: bool,
+        #[serde(default)]
+        install_deps: bool,
+        #[serde(default)]
         system: bool,
         #[serde(default)]
         fix_path: bool,
@@ -63,6 +69,16 @@ pub enum BuildWord {
     Auto,
     Host,
     Local,
+}
+
+/// Where the sources of a build on a host are fetched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FetchWord {
+    #[default]
+    Host,
+    /// On the hive's machine, which then sends them.
+    Controller,
 }
 
 /// An operation, where it is to run, and how long it may take.

@@ -224,7 +224,7 @@ fn sources_that_the_controller_was_fetching_when_it_was_killed_are_gone_on_with(
 
 #[test]
 fn a_cancel_while_sources_are_fetched_leaves_nothing() {
-    let rounds = std::env::var("RBEE_SOAK").map_or(1, |text| text.parse::<usize>().unwrap());
+    let rounds = std::env::var("RBEE_SOAK").map_or(5, |text| text.parse::<usize>().unwrap());
     let stage = Stage::new(&["one"]);
     for _ in 0..rounds {
         for (place, kind) in [("host", "http"), ("controller", "http"), ("host", "git"), ("controller", "git")] {

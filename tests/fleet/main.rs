@@ -6,9 +6,9 @@ mod cancel;
 mod catalog;
 mod faults;
 mod fetch;
+mod hive;
 #[path = "../support/http.rs"]
 mod http;
-mod hive;
 mod install;
 mod loss;
 mod needs;

@@ -244,6 +244,60 @@ fn a_folder_that_is_no_package_is_refused_before_anybody_is_contacted() {
     stage.rbee(&format!("fleet install --binary {} -H one", root.display())).exits(2).says("name the worker");
 }
 
+#[test]
+fn an_archive_is_unpacked_here_and_sent() {
+    let stage = Stage::new(&["one"]);
+    let root = folder(&stage, "v1", "1.0");
+    let file = stage.lab.dir().join("tool.tgz");
+    let done = Command::new("tar").arg("-czf").arg(&file).arg("-C").arg(stage.lab.dir()).arg("v1").status().unwrap();
+    assert!(done.success());
+    let install = |how: &str| stage.events(&format!("fleet install tool --binary {how} -H one"));
+    install(&file.display().to_string()).exits(0).outcome("one", "changed");
+    assert_eq!((says(&stage.bin("one").join("tool")).as_str(), state(&stage)), ("tool 1.0", "intact".into()));
+    // The same tree, wherever it comes from.
+    install(&root.display().to_string()).exits(0).outcome("one", "unchanged");
+    let evil = stage.file("evil.tar", evil());
+    stage.rbee(&format!("fleet install tool --binary {evil} -H one")).exits(2).says("leads out of its folder");
+}
+
+/// A tar whose file wants to be elsewhere.
+fn evil() -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut head = tar::Header::new_ustar();
+    head.set_size(0);
+    head.set_mode(0o755);
+    head.as_old_mut().name[..10].copy_from_slice(b"../../evil");
+    head.set_cksum();
+    builder.append(&head, std::io::empty()).unwrap();
+    builder.into_inner().unwrap()
+}
+
+/// Disk that is full in the middle: the old version stays, and nothing else.
+#[test]
+fn a_full_store_leaves_the_old_version() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let stage = Stage::new(&["one"]);
+    let share = stage.bin("one").parent().unwrap().join("share");
+    fs::create_dir_all(&share).unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&share).status().unwrap();
+    assert!(mount.success());
+    let (first, second) = (folder(&stage, "v1", "1.0"), folder(&stage, "v2", "2.0"));
+    let filler: Vec<u8> = (0..2u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    fs::write(second.join("share/filler"), filler).unwrap();
+    let install = |root: &Path| stage.events(&format!("fleet install tool --binary {} -H one", root.display()));
+    let installed = install(&first);
+    let full = install(&second);
+    let said = says(&stage.bin("one").join("tool"));
+    let left = stored(&stage, "one");
+    let _ = Command::new("umount").arg("-l").arg(&share).status();
+    installed.exits(0);
+    let full = full.exits(1);
+    assert!(full.host("one")["error"].as_str().unwrap().contains("space"), "{full}");
+    assert_eq!((said.as_str(), left.len()), ("tool 1.0", 1), "{left:?}\n{full}");
+}
+
 /// Stopped anywhere, a host has the old version or the new one, and nothing else.
 #[test]
 fn a_killed_controller_leaves_the_old_or_the_new() {

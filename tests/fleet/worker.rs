@@ -5,7 +5,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::stage::{Ran, Stage, run};
+use nix::sys::signal::Signal;
+
+use crate::{
+    stage::{Live, Ran, Stage, run},
+    support::{processes_with, token, until_seen},
+};
 
 /// A compiler is not needed to see a recipe come to its place.
 fn functions(version: &str) -> String {
@@ -59,7 +64,9 @@ fn one_worker_comes_and_goes_on_this_machine_without_any_inventory() {
     let cells: Vec<_> = row.split_whitespace().collect();
     assert_eq!((cells[1], cells[2], cells[3], cells[5]), ("2.0", "2.0", "intact", "1.0"), "{shown}");
 
-    // The one that is kept needs no catalog and no build.
+    // The one that is kept needs no catalog and no build, and its plan is a plan.
+    let plan = stage.here("worker install tool@1.0 --dry-run").exits(0);
+    assert!(plan.stdout.contains("go back to 1.0, which is kept, from 2.0"), "{plan}");
     let back = stage.here("--output json worker install tool@1.0").exits(0);
     back.outcome("local", "changed");
     let phases: Vec<_> =
@@ -77,6 +84,23 @@ fn one_worker_comes_and_goes_on_this_machine_without_any_inventory() {
         stage.files("local").into_keys().filter(|path| !path.to_str().unwrap().contains("/.local/state/")).collect();
     assert!(!path.exists() && left.iter().all(|path| !path.to_str().unwrap().contains("tool")), "{left:?}");
     stage.here("--output json worker rm tool").exits(0).outcome("local", "unchanged");
+}
+
+#[test]
+fn a_ctrl_c_ends_a_build_on_this_machine_as_on_any_other() {
+    let stage = Stage::new(&[]);
+    let token = token();
+    let folder = stage.recipe("slow", &format!("build() {{ echo up; sleep {token}; }}\npackage() {{ :; }}\n"));
+    let mut command = stage.bare();
+    command.args(["--output", "json", "worker", "install", &folder]);
+    let mut live = Live::start(command);
+    live.until_line("up");
+    until_seen(&token, 1);
+    live.signal(Signal::SIGINT);
+    let ran = live.end().exits(130);
+    ran.outcome("local", "cancelled");
+    assert_eq!(processes_with(&token), Vec::<u32>::new(), "{ran}");
+    stage.is_clean("local", &ran);
 }
 
 #[test]

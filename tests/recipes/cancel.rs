@@ -172,8 +172,10 @@ impl Place {
         assert!(made.status.success(), "{made:?}");
         // A port that is free now; nobody else listens in a test's own range.
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let daemon = Process::new("git")
-            .args(["daemon", "--listen=127.0.0.1", "--export-all", "--reuseaddr"])
+        // Itself, and not by `git`, which would leave it behind when it is killed.
+        let place = Process::new("git").arg("--exec-path").output().unwrap();
+        let daemon = Process::new(Path::new(String::from_utf8(place.stdout).unwrap().trim()).join("git-daemon"))
+            .args(["--listen=127.0.0.1", "--export-all", "--reuseaddr"])
             .arg(format!("--port={free}"))
             .arg(format!("--base-path={}", served.display()))
             .stderr(Stdio::null())

@@ -180,11 +180,33 @@ async fn a_part_is_only_a_beginning() {
     }
 }
 
+fn everybody() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Processes with `word` in their arguments.
 pub fn pids(word: &str) -> Vec<i32> {
     let arguments = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-    all.filter(|pid| String::from_utf8_lossy(&arguments(*pid)).contains(word)).collect()
+    everybody().filter(|pid| String::from_utf8_lossy(&arguments(*pid)).contains(word)).collect()
+}
+
+/// Ends these and all that they started, the parents first, with no time for a last word.
+pub fn kill_all(mut pids: Vec<i32>) {
+    let parent = |pid: i32| -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all: Vec<_> = everybody().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut at = 0;
+    while at < pids.len() {
+        let found = all.iter().filter(|(pid, parent)| *parent == pids[at] && !pids.contains(pid));
+        let found: Vec<_> = found.map(|(pid, _)| *pid).collect();
+        pids.extend(found);
+        at += 1;
+    }
+    for pid in pids {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,10 +226,7 @@ async fn a_fetch_that_is_killed_is_gone_on_with() {
             }
             // What was sent may not yet be written.
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let all = if whole { [pids(&work), pids(&word)].concat() } else { pids(&word) };
-            for pid in all {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
+            kill_all(pids(if whole { &work } else { &word }));
         };
         let (ended, ()) = tokio::join!(bench.build(), killer);
         let error = ended.error();
@@ -359,4 +378,38 @@ async fn what_nothing_checks_is_fetched_each_time_and_said() {
     assert_eq!(ended.unverified, ["file.bin (SKIP)"]);
     assert_eq!(cached(&first), [] as [String; 0], "what nobody checked is in the cache");
     assert_eq!(server.requests(), 2);
+}
+
+#[tokio::test]
+async fn other_tools_do_where_curl_is_not() {
+    let sum = sha256(&content());
+    let server = serve(content(), &[Manner::Cut(500_000), Manner::Status(404), Manner::Good]);
+    let mut first = Bench::new(&recipe(&server.url, &sum));
+    first.leave_out(&["curl"]);
+    // GNU's wget tries on its own what was cut.
+    let error = first.build().await.error();
+    assert!(error.contains("wget ended with status"), "{error}");
+    let mut next = Bench::new(&recipe(&server.url, &sum)).caching_with(&first);
+    next.leave_out(&["curl"]);
+    next.build().await.built();
+    assert!(server.ranges().last().unwrap().as_deref().is_some_and(|range| range != "0-"), "{:?}", server.ranges());
+
+    let https = server.url.replace("http:", "https:");
+    for (without, url, sum, said) in [
+        (&["curl"][..], &https, "SKIP", "wget may follow it to http, and nothing checks it"),
+        (&["curl", "wget"], &https, &*sum, "no curl and no wget here, which the source https://127.0.0.1"),
+        (
+            &["git"],
+            &"git+https://127.0.0.1:1/x".to_owned(),
+            "SKIP",
+            "no git here, which the source https://127.0.0.1:1/x needs",
+        ),
+    ] {
+        let mut bench = Bench::new(&recipe(url, sum));
+        bench.leave_out(without);
+        let ended = bench.build().await;
+        let Err(error @ BuildError::Unreachable { .. }) = &ended.result else { panic!("{}", ended.printed) };
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.hint().unwrap().contains("--fetch controller"));
+    }
 }

@@ -1,6 +1,10 @@
 //! Archives that mean harm write nothing outside of `$srcdir`, with every program that can extract them.
 
-use std::{fs, path::Path, process::Command as Process};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command as Process,
+};
 
 use crate::bench::{Bench, pkgbuild};
 
@@ -9,9 +13,8 @@ fn run(folder: &Path, script: &str) {
     assert!(out.status.success(), "{script}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
-#[tokio::test]
-async fn nothing_is_written_outside() {
-    let escape = r#"
+/// Makes archives that mean to write to the folder that it is told.
+const ESCAPE: &str = r#"
 import io, sys, tarfile, zipfile
 target = sys.argv[1]
 def add(tar, name, data=b'escaped', **more):
@@ -33,7 +36,7 @@ with tarfile.open('deep.tar.gz', 'w:gz') as t:
     add(t, 'a', b'', type=tarfile.SYMTYPE, linkname='.'); add(t, 'a/b', b'', type=tarfile.SYMTYPE, linkname=target); add(t, 'a/b/escaped')
 with tarfile.open('dotdot.tar.gz', 'w:gz') as t: add(t, 'a/../../../escaped')
 with tarfile.open('hardup.tar.gz', 'w:gz') as t:
-    add(t, 'h', b'', type=tarfile.LNKTYPE, linkname='../../outside/victim'); add(t, 'h')
+    add(t, 'h', b'', type=tarfile.LNKTYPE, linkname='../../../../../../../../../..' + target + '/victim'); add(t, 'h')
 with tarfile.open('later.tar.gz', 'w:gz') as t: add(t, 'second.tar.gz', b'', type=tarfile.SYMTYPE, linkname=target)
 with tarfile.open('victim.tar.gz', 'w:gz') as t: add(t, 'local.txt')
 with tarfile.open('names.tar.gz', 'w:gz') as t:
@@ -46,58 +49,75 @@ with zipfile.ZipFile('link.zip', 'w') as z:
 with zipfile.ZipFile('up.zip', 'w') as z: z.writestr('../../escaped', 'escaped')
 with zipfile.ZipFile('absolute.zip', 'w') as z: z.writestr(target + '/escaped', 'escaped')
 "#;
-    for bsdtar in [true, false] {
-        for sources in [
-            "up.tar.gz",
-            "absolute.tar.gz",
-            "link.tar.gz",
-            "first.tar.gz second.tar.gz",
-            "hard.tar.gz",
-            "device.tar.gz",
-            "block.tar.gz",
-            "fifo.tar.gz",
-            "deep.tar.gz",
-            "dotdot.tar.gz",
-            "hardup.tar.gz",
-            "later.tar.gz second.tar.gz",
-            "local.txt victim.tar.gz",
-            "names.tar.gz",
-            ".gz",
-            "a..gz",
-            "...gz",
-            "link.zip",
-            "up.zip",
-            "absolute.zip",
-        ] {
-            let sums = "SKIP ".repeat(sources.split(' ').count());
-            let mut bench = Bench::new(&pkgbuild(&format!("source=({sources})\nsha256sums=({sums})")));
-            if !bsdtar {
-                bench.leave_out(&["bsdtar", "bsdcat", "bsdcpio"]);
-            }
-            let outside = bench.root.path().join("outside");
-            fs::create_dir(&outside).unwrap();
-            fs::write(outside.join("victim"), "unharmed").unwrap();
-            fs::write(bench.folder().join("local.txt"), "unharmed").unwrap();
-            fs::write(bench.folder().join("make.py"), escape).unwrap();
-            run(&bench.folder(), &format!("python3 make.py '{}'", outside.display()));
-            let ended = bench.build().await;
-            let what = format!("{sources} bsdtar {bsdtar}: {:?}\n{}", ended.result, ended.printed);
-            assert!(!outside.join("escaped").exists() && !bench.root.path().join("escaped").exists(), "{what}");
-            assert_eq!(fs::read_to_string(outside.join("victim")).unwrap(), "unharmed", "{what}");
-            assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "{what}");
-            let staged = fs::read_to_string(bench.work().join("recipe/local.txt")).unwrap();
-            assert_eq!(staged, "unharmed", "{what}");
-            let mut special = Process::new("find");
-            special.arg(bench.work()).args(["!", "-type", "f", "!", "-type", "d", "!", "-type", "l"]);
-            let found = special.output().unwrap().stdout;
-            assert!(
-                found.is_empty() || ended.result.as_ref().is_err_and(|e| e.to_string().contains("devices or pipes")),
-                "{what}"
-            );
-            if let Err(error) = &ended.result {
-                assert!(!error.to_string().contains(['\n', '\x1b']), "{what}");
-            }
+
+/// Sources that are used one after the other.
+const ATTEMPTS: &[&str] = &[
+    "up.tar.gz",
+    "absolute.tar.gz",
+    "link.tar.gz",
+    "first.tar.gz second.tar.gz",
+    "hard.tar.gz",
+    "device.tar.gz",
+    "block.tar.gz",
+    "fifo.tar.gz",
+    "deep.tar.gz",
+    "dotdot.tar.gz",
+    "hardup.tar.gz",
+    "later.tar.gz second.tar.gz",
+    "local.txt victim.tar.gz",
+    "names.tar.gz",
+    ".gz",
+    "a..gz",
+    "...gz",
+    "link.zip",
+    "up.zip",
+    "absolute.zip",
+];
+
+/// Builds from what lies in `archives`; nothing may come to `outside`, whatever becomes of the build.
+async fn attempt(archives: PathBuf, outside: PathBuf, sources: &'static str, bsdtar: bool) {
+    let sums = "SKIP ".repeat(sources.split(' ').count());
+    let mut bench =
+        Bench::new(&pkgbuild(&format!("source=({sources})\nsha256sums=({sums})"))).file("local.txt", "unharmed");
+    if !bsdtar {
+        bench.leave_out(&["bsdtar", "bsdcat", "bsdcpio"]);
+    }
+    for source in sources.split(' ').filter(|source| *source != "local.txt") {
+        fs::copy(archives.join(source), bench.folder().join(source)).unwrap();
+    }
+    let ended = bench.build().await;
+    let what = format!("{sources} bsdtar {bsdtar}: {:?}\n{}", ended.result, ended.printed);
+    assert!(!outside.join("escaped").exists() && !bench.root.path().join("escaped").exists(), "{what}");
+    assert_eq!(fs::read_to_string(outside.join("victim")).unwrap(), "unharmed", "{what}");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "{what}");
+    assert_eq!(fs::read_to_string(bench.work().join("recipe/local.txt")).unwrap(), "unharmed", "{what}");
+    let mut special = Process::new("find");
+    special.arg(bench.work()).args(["!", "-type", "f", "!", "-type", "d", "!", "-type", "l"]);
+    let special = special.output().unwrap().stdout;
+    match &ended.result {
+        Ok(_) => assert!(special.is_empty(), "{what}"),
+        Err(error) => assert!(!error.to_string().contains(['\n', '\x1b']), "{what}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_outside() {
+    let root = tempfile::tempdir().unwrap();
+    let (archives, outside) = (root.path().join("archives"), root.path().join("outside"));
+    for folder in [&archives, &outside] {
+        fs::create_dir(folder).unwrap();
+    }
+    fs::write(outside.join("victim"), "unharmed").unwrap();
+    fs::write(archives.join("make.py"), ESCAPE).unwrap();
+    run(&archives, &format!("python3 make.py '{}'", outside.display()));
+    let all: Vec<_> =
+        [true, false].iter().flat_map(|bsdtar| ATTEMPTS.iter().map(|sources| (*sources, *bsdtar))).collect();
+    for some in all.chunks(4) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for (sources, bsdtar) in some {
+            tasks.spawn(attempt(archives.clone(), outside.clone(), sources, *bsdtar));
         }
+        tasks.join_all().await;
     }
 }
 
@@ -110,7 +130,6 @@ async fn a_source_has_a_name_that_is_one() {
         ("'-rf::f'", "has no usable name"),
         ("'..::f'", "has no usable name"),
         ("'a/b::f'", "has no usable name"),
-        ("'http://127.0.0.1:1/'", "has no usable name"),
         ("$'x::http://127.0.0.1:1/\\n-o/etc/x'", "control character"),
         ("$'x::git+http://127.0.0.1:1/\\e'", "control character"),
         ("'x::--help'", "is not in the recipe's folder"),
@@ -147,10 +166,9 @@ async fn a_bomb_is_cut_at_the_limit() {
         ("head -c 3000000 /dev/zero | xz > bomb.xz", "bomb.xz"),
         ("head -c 3000000 /dev/zero | bzip2 > bomb.bz2", "bomb.bz2"),
         ("head -c 3000000 /dev/zero > z; bsdtar -cf - z | lz4 -q > bomb.tar.lz4; rm z", "bomb.tar.lz4"),
-        (
-            "head -c 3000000 /dev/zero > z; gzip z; tar -cf bomb.tar z.gz; gzip -k bomb.tar; head -c 2000000 /dev/zero >> bomb.tar; rm z.gz bomb.tar.gz",
-            "bomb.tar",
-        ),
+        ("head -c 3000000 /dev/zero > z; bsdtar -acf bomb.tar.lzma z; rm z", "bomb.tar.lzma"),
+        ("head -c 3000000 /dev/zero > z; bsdtar -cf bomb.7z --format 7zip z; rm z", "bomb.7z"),
+        ("head -c 3000000 /dev/zero > z; bsdtar -cf - z | lzma > x; mv x bomb.iso; rm z", "bomb.iso"),
     ] {
         let mut bench = Bench::new(&pkgbuild(&format!("source=({source})\nsha256sums=(SKIP)")));
         bench.environment.extract_limit = 1_000_000;

@@ -14,15 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use rbee::vocab::Mirror;
 
 use crate::{
     bench::{Bench, pkgbuild, sha256},
-    downloads::pids,
+    downloads::{kill_all, pids},
 };
 
 /// Runs a script of bash with an identity for git; yields the last line.
@@ -149,12 +145,8 @@ async fn a_fetch_that_is_killed_leaves_a_mirror_that_serves() {
                 assert!(start.elapsed() < Duration::from_secs(60), "it does not fetch");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            // The driver first, or it would go on to the next attempt.
-            let work = side.work().display().to_string();
-            for pid in [pids(&work), pids(&name), pids(&mirror.display().to_string()), pids("--shallow-file")].concat()
-            {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
+            // With the driver, or it would go on to the next attempt.
+            kill_all(pids(&side.work().display().to_string()));
         };
         let (ended, ()) = tokio::join!(side.build(), killer);
         assert!(ended.error().contains("ended by signal 9"), "{round}: {}", ended.error());

@@ -78,3 +78,12 @@ pub fn shell(name: &str) -> PathBuf {
     }
     link
 }
+
+/// As [`eventually`], for tests without a runtime of their own; a minute is enough.
+pub fn eventually_sync(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

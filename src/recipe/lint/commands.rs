@@ -65,11 +65,7 @@ impl Recipe<'_> {
                 written.extend(folder.or_else(|| plain.last().cloned()));
             } else if TO_ALL.contains(&name.as_str()) {
                 written.extend(plain.cloned());
-            } else if TO_THE_REST.contains(&name.as_str()) {
-                written.extend(plain.skip(1).cloned());
-            } else if name == "sed"
-                && given.iter().any(|word| word.text.starts_with("-i") || word.text.starts_with("--in-place"))
-            {
+            } else if TO_THE_REST.contains(&name.as_str()) || name == "sed" && given.iter().any(|word| in_place(word)) {
                 written.extend(plain.skip(1).cloned());
             }
         }
@@ -93,4 +89,9 @@ impl Recipe<'_> {
             }
         }
     }
+}
+
+/// Whether sed is told to write to its files.
+fn in_place(word: &Word) -> bool {
+    word.text.starts_with("-i") || word.text.starts_with("--in-place")
 }

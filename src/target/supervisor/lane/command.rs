@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(300);
 const SCRIPT_MAX: usize = 120 << 10;
 
 /// Less than what a pipe takes at once, so that whoever writes it never waits.
-const STDIN_MAX: usize = 2 << 10;
+const STDIN_MAX: usize = 4 << 10;
 
 /// How a command ended, in the host's words.
 struct End {

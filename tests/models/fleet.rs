@@ -1,0 +1,144 @@
+//! The same on several hosts at once.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use rbee::sandbox::{Options, Sandbox, hub::TOKEN};
+
+use crate::stage::{Ran, Stage, faults, files, sound_blobs};
+
+fn sandbox(stage: &Stage, hosts: usize) -> Sandbox {
+    stage.runtime.block_on(Sandbox::start(Options::new(stage.dir.path().join("sandbox"), hosts))).unwrap()
+}
+
+fn words(sandbox: &Sandbox, words: &str) -> String {
+    let dir = sandbox.dir().display();
+    format!("-i {dir}/inventory.toml -F {dir}/ssh_config fleet -H all model {words}")
+}
+
+fn cache(sandbox: &Sandbox, host: &str) -> PathBuf {
+    sandbox.dir().join("hosts").join(host).join("home/.cache/huggingface/hub")
+}
+
+#[test]
+fn hosts_share_what_the_hub_is_asked() {
+    let asked = |hosts: usize| {
+        let stage = Stage::new(&[]);
+        let sandbox = sandbox(&stage, hosts);
+        stage.rbee(&words(&sandbox, "download rbee/safetensors")).exits(0);
+        for host in sandbox.hosts() {
+            assert_eq!(sound_blobs(&cache(&sandbox, &host.name)), 7);
+        }
+        let asked = stage.hub.asked().iter().filter(|asked| !asked.cdn).count();
+        stage.runtime.block_on(sandbox.shutdown());
+        asked
+    };
+    assert_eq!(asked(1), asked(4));
+}
+
+/// A folder of programs like /usr/bin, without some and with some of our own.
+fn programs(dir: &Path, without: &[&str], own: &[(&str, &str)]) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    fs::create_dir_all(dir).unwrap();
+    for place in ["/bin", "/usr/bin"] {
+        for entry in fs::read_dir(place).unwrap().flatten() {
+            let name = entry.file_name();
+            if !without.iter().any(|known| name == *known) && own.iter().all(|(known, _)| name != *known) {
+                let _ = symlink(entry.path(), dir.join(name));
+            }
+        }
+    }
+    for (name, text) in own {
+        fs::write(dir.join(name), text).unwrap();
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    dir.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn each_host_gets_what_it_needs() {
+    let stage = Stage::new(&["rate=3MB"]);
+    let sandbox = sandbox(&stage, 4);
+    // The second has half of it, from a run that was ended.
+    let half = format!("{} --connections 2", words(&sandbox, "download sized/12MB").replace("-H all", "-H sandbox-2"));
+    let child = stage.start(&half);
+    let folder = cache(&sandbox, "sandbox-2");
+    let came =
+        || files(&folder).iter().filter_map(|path| fs::metadata(path).ok()).map(|found| found.len()).sum::<u64>();
+    crate::support::eventually_sync("half of it", || came() > 5_000_000);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+    Ran(child.wait_with_output().unwrap()).exits(130);
+    // The third has no curl, the fourth no room.
+    let bare = programs(&stage.dir.path().join("bare"), &["curl"], &[]);
+    let full =
+        "#!/bin/sh\necho Filesystem 1024-blocks Used Available Capacity Mounted on\necho /dev/x 1000 990 10 99% /\n";
+    let full = programs(&stage.dir.path().join("full"), &[], &[("df", full)]);
+    let inventory = sandbox.dir().join("inventory.toml");
+    let text = fs::read_to_string(&inventory).unwrap();
+    let with = |text: String, host: &str, path: &str| {
+        let head = format!("[hosts.{host}]\n");
+        assert!(text.contains(&head), "{text}");
+        text.replace(&head, &format!("{head}env = {{ PATH = \"{path}\" }}\n"))
+    };
+    fs::write(&inventory, with(with(text, "sandbox-3", &bare), "sandbox-4", &full)).unwrap();
+    stage.hub.set_faults(faults(&[]));
+    let ran = stage.rbee(&words(&sandbox, "download sized/12MB")).exits(1);
+    let ran =
+        ran.says("kept from before").says("through this machine: the host has no curl").says("free where models go");
+    for host in ["sandbox-1", "sandbox-2", "sandbox-3"] {
+        assert_eq!(sound_blobs(&cache(&sandbox, host)), 2, "{host}\n{ran}");
+    }
+    assert_eq!(files(&cache(&sandbox, "sandbox-4")), [] as [PathBuf; 0], "{ran}");
+    let spool = stage.home().join(".cache/rbee/scratch");
+    assert!(files(&spool).is_empty(), "{:?}", files(&spool));
+    // The same dry: what is there, and the one that is refused.
+    stage.rbee(&words(&sandbox, "download sized/12MB --dry-run")).exits(1).says("all 12.0 MB are there");
+    stage.runtime.block_on(sandbox.shutdown());
+}
+
+/// Files below `dir`, and arguments and environments of processes but those of `but`, that have `word` in them.
+fn places_of(word: &str, dir: &Path, but: &[u32]) -> Vec<String> {
+    let has =
+        |path: &Path| fs::read(path).is_ok_and(|bytes| bytes.windows(word.len()).any(|part| part == word.as_bytes()));
+    let mut places: Vec<String> =
+        files(dir).into_iter().filter(|path| has(path)).map(|path| path.display().to_string()).collect();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        if but.contains(&pid) {
+            continue;
+        }
+        for what in ["cmdline", "environ"] {
+            if has(&entry.path().join(what)) {
+                places.push(format!("{what} of {pid}"));
+            }
+        }
+    }
+    places
+}
+
+#[test]
+fn a_token_and_a_signature_stay_where_they_are() {
+    let stage = Stage::new(&["rate=600kB"]);
+    let sandbox = sandbox(&stage, 2);
+    let mut command = stage.command(&words(&sandbox, "download rbee/gated --connections 2"));
+    let child = command.env("HF_TOKEN", TOKEN).spawn().unwrap();
+    let own = [child.id(), std::process::id()];
+    crate::support::eventually_sync("a transfer", || stage.hub.sent() > 500_000);
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        seen.extend(places_of(TOKEN, stage.dir.path(), &own));
+        seen.extend(places_of("Signature=", stage.dir.path(), &own));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let ran = Ran(child.wait_with_output().unwrap()).exits(0);
+    seen.extend(places_of(TOKEN, stage.dir.path(), &own));
+    seen.extend(places_of("Signature=", stage.dir.path(), &own));
+    assert!(seen.is_empty(), "{seen:?}\n{ran}");
+    let said = ran.to_string();
+    assert!(!said.contains(TOKEN) && !said.contains("Signature="), "{said}");
+    assert!(stage.hub.asked().iter().any(|asked| asked.token), "the token was not used at all");
+    stage.runtime.block_on(sandbox.shutdown());
+}

@@ -1,0 +1,139 @@
+//! Ended in the middle, and gone on with.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::stage::{Ran, Stage, faults, files, sound_blobs};
+
+/// Bytes of parts in the cache.
+fn came(stage: &Stage) -> u64 {
+    let parts = files(&stage.cache()).into_iter().filter(|path| path.to_str().unwrap().contains("/.rbee/"));
+    parts.filter_map(|path| fs::metadata(path).ok()).map(|found| found.len()).sum()
+}
+
+/// Waits until so many of them are there.
+fn until_came(stage: &Stage, bytes: u64) {
+    let started = Instant::now();
+    while came(stage) < bytes {
+        assert!(started.elapsed() < Duration::from_secs(60), "only {} bytes came", came(stage));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What this stage's program started and still runs: whatever has its home, which no other process has, as HOME.
+fn running(stage: &Stage) -> Vec<i32> {
+    let home = format!("HOME={}", stage.home().display());
+    assert!(home.contains("/rbee-models") && home.ends_with("/home"), "{home}");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
+        if pid > 1 && environment.split(|byte| *byte == 0).any(|variable| variable == home.as_bytes()) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_cancel_is_quick_and_keeps_what_came() {
+    let stage = Stage::new(&["rate=4MB"]);
+    let child = stage.start("model download sized/40MB --connections 4");
+    until_came(&stage, 10_000_000);
+    let asked = Instant::now();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let ran = Ran(child.wait_with_output().unwrap());
+    let took = asked.elapsed();
+    let ran = ran.exits(130);
+    assert!(took < Duration::from_secs(4), "{took:?}\n{ran}");
+    assert_eq!(running(&stage), [] as [i32; 0], "{ran}");
+    let sent = stage.hub.sent();
+    stage.hub.set_faults(faults(&[]));
+    stage.rbee("model download sized/40MB").exits(0).says("kept from before");
+    assert_eq!(sound_blobs(&stage.cache()), 2);
+    let all = stage.hub.sent();
+    assert!(all - sent < 31_500_000, "{} bytes came again", all - sent);
+}
+
+#[test]
+fn everything_killed_at_half_fetches_only_the_rest() {
+    let stage = Stage::new(&["rate=4MB"]);
+    let mut child = stage.start("model download sized/40MB --connections 4");
+    until_came(&stage, 20_000_000);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for pid in running(&stage) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let parts = files(&stage.cache()).into_iter().filter(|path| path.to_str().unwrap().contains("/.rbee/"));
+    let kept: u64 = parts.map(|path| fs::metadata(path).unwrap().len()).sum();
+    let rest = 40_000_000 - kept.min(40_000_000);
+    let sent = stage.hub.sent();
+    stage.hub.set_faults(faults(&[]));
+    let ran = stage.rbee("model download sized/40MB").exits(0);
+    assert_eq!(sound_blobs(&stage.cache()), 2);
+    let again = stage.hub.sent() - sent;
+    assert!(again as f64 <= rest as f64 * 1.03 + 100_000.0, "{again} bytes for a rest of {rest}\n{ran}");
+}
+
+#[test]
+fn parts_go_when_they_are_not_wanted() {
+    let stage = Stage::new(&["rate=2MB"]);
+    for (flags, left) in [("", true), ("--clean", false)] {
+        let before = came(&stage);
+        let child = stage.start(&format!("model download sized/20MB --connections 2 {flags}"));
+        until_came(&stage, before + 2_000_000);
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        let ran = Ran(child.wait_with_output().unwrap()).exits(130);
+        let parts = files(&stage.cache()).into_iter().filter(|path| path.to_str().unwrap().contains("/.rbee/"));
+        assert_eq!(
+            parts.clone().any(|path| path.ends_with("base") || path.to_str().unwrap().contains("/s.")),
+            left,
+            "{ran}"
+        );
+    }
+    let child = stage.start("model download sized/20MB --connections 2");
+    until_came(&stage, 2_000_000);
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    Ran(child.wait_with_output().unwrap()).exits(130);
+    stage.rbee("model clean").exits(0).says("freed");
+    stage.rbee("model clean").exits(0).says("nothing is left over");
+}
+
+#[test]
+fn two_runs_do_not_fetch_the_same_file_twice() {
+    let stage = Stage::new(&["rate=4MB"]);
+    let first = stage.start("model download sized/20MB --connections 2");
+    until_came(&stage, 1_000_000);
+    let second = stage.rbee("model download sized/20MB --connections 2").exits(0);
+    let first = Ran(first.wait_with_output().unwrap()).exits(0);
+    assert_eq!(sound_blobs(&stage.cache()), 2);
+    assert!(stage.hub.sent() < 21_000_000, "{} bytes came\n{first}\n{second}", stage.hub.sent());
+    second.says("fetching it already");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn rooted_a_full_disk_is_a_sentence() {
+    let stage = Stage::new(&[]);
+    let disk = stage.dir.path().join("disk");
+    fs::create_dir_all(&disk).unwrap();
+    let mount = |words: &[&str]| std::process::Command::new(words[0]).args(&words[1..]).arg(&disk).status().unwrap();
+    assert!(mount(&["mount", "-t", "tmpfs", "-o", "size=20m", "none"]).success());
+    let run = |flags: &str| {
+        Ran(stage.command(&format!("model download sized/40MB {flags}")).env("HF_HOME", &disk).output().unwrap())
+    };
+    let (refused, full) = (run(""), run("--force-disk"));
+    sound_blobs(&disk.join("hub"));
+    let _ = mount(&["umount", "-l"]);
+    refused.exits(5).says("free where models go");
+    full.exits(1).says("the host's disk");
+}
