@@ -76,7 +76,11 @@ pub(super) fn write(artifact: &Artifact) -> Result<String, String> {
         }),
     };
     let text = toml::to_string(&form).map_err(|error| error.to_string())?;
-    if read(&text).as_ref() == Some(artifact) { Ok(text) } else { Err("the artifact's names are not usable".to_owned()) }
+    if read(&text).as_ref() == Some(artifact) {
+        Ok(text)
+    } else {
+        Err("the artifact's names are not usable".to_owned())
+    }
 }
 
 /// Reads an index; `None` for what is none.

@@ -275,12 +275,8 @@ mod tests {
         assert_eq!(Class::of(Accelerator::Cuda, &two).cuda_list().as_deref(), Some("75;89"));
         let old = linux(Some(Libc::Musl), None, &[Some("8.9"), None]);
         assert_eq!(text(Accelerator::Cuda, &old), "linux-x86_64 musl x86-64-v1 cuda");
-        let mac = Facts {
-            os: Os::MacOs,
-            arch: Arch::Aarch64,
-            distribution: Some("macos 15.1".into()),
-            ..Facts::default()
-        };
+        let mac =
+            Facts { os: Os::MacOs, arch: Arch::Aarch64, distribution: Some("macos 15.1".into()), ..Facts::default() };
         assert_eq!(text(Accelerator::Metal, &mac), "macos-aarch64 macos 15 metal");
         for class in [
             Class::of(Accelerator::Cpu, &two),
@@ -291,7 +287,8 @@ mod tests {
         ] {
             assert_eq!(Class::parse(&class.to_string()), Some(class));
         }
-        for text in ["", "linux-x86_64 glibc", "linux-x86_64 glibc 2.036", "linux-x86_64 cuda 8.9,7.5", "x cpu", "x  musl"]
+        for text in
+            ["", "linux-x86_64 glibc", "linux-x86_64 glibc 2.036", "linux-x86_64 cuda 8.9,7.5", "x cpu", "x  musl"]
         {
             assert!(Class::parse(text).is_none_or(|class| text.is_empty() && class.platform.is_empty()), "{text}");
         }

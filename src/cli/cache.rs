@@ -63,11 +63,7 @@ pub fn run(global: &Global, command: &CacheCommand) -> Result<ExitCode, Complain
                 print(&format!("{document:#}\n"));
             } else {
                 let stay = pruned.kept.iter().chain(&pruned.in_use).cloned().collect::<Vec<_>>();
-                let mut text = format!(
-                    "removed {}, kept {}\n",
-                    amount(&pruned.removed),
-                    amount(&stay)
-                );
+                let mut text = format!("removed {}, kept {}\n", amount(&pruned.removed), amount(&stay));
                 for entry in &pruned.in_use {
                     text.push_str(&format!("{} is in use\n", entry.artifact.key.0.short()));
                 }

@@ -140,7 +140,8 @@ impl Errand<'_> {
     async fn instead(&self, made: &Made, recipe: &RecipeMeta, no: Failure, ticket: &Ticket) -> Result<Done, Failure> {
         let verdicts = judge_build(&self.bench.facts, &recipe.worker, Role::Build, false);
         if let Err(cannot) = refuse(&verdicts) {
-            let error = format!("{} ({}), and this host cannot build its own: {}", no.error, made.way.words(), cannot.text);
+            let error =
+                format!("{} ({}), and this host cannot build its own: {}", no.error, made.way.words(), cannot.text);
             return Err(Failure { error, ..no }.hint(cannot.hint));
         }
         ticket.give_place();
@@ -208,7 +209,8 @@ impl Errand<'_> {
                         }
                         (From::Here(file), None) => {
                             let mut source = open(file)?;
-                            let sent = transfer::upload(&scope, *target, part, &mut source, program.digest.wait()).await;
+                            let sent =
+                                transfer::upload(&scope, *target, part, &mut source, program.digest.wait()).await;
                             if let Err(TransferError::Digest { .. }) = sent {
                                 program.digest.refute();
                             }

@@ -132,11 +132,8 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
         .collect();
     // What was done at a host after its own task, or at one that has none, is not in its report yet.
     for (host, doubt) in doubt.map(|doubt| (HostName::local(), doubt)).into_iter().chain(doubts) {
-        let report = HostReport {
-            reason: Some(Reason::Unconfirmed),
-            error: Some(doubt),
-            ..HostReport::of(Outcome::Failed)
-        };
+        let report =
+            HostReport { reason: Some(Reason::Unconfirmed), error: Some(doubt), ..HostReport::of(Outcome::Failed) };
         match summaries.iter_mut().find(|summary| summary.host == host) {
             Some(summary) => summary.report = HostReport { done: summary.report.done.clone(), ..report },
             None => summaries.push(HostSummary { host, report }),

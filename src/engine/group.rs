@@ -105,7 +105,7 @@ pub struct Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     Cache,
-    Host(Offer),
+    Host(Arc<Offer>),
     Build(Place),
 }
 
@@ -157,7 +157,8 @@ pub fn group(needs: &[Need], builders: &[Builder], stock: &[Stock], rules: &Rule
     while !left.is_empty() {
         let served = |builder: &Builder| -> Vec<usize> {
             let all = left.iter().copied().filter(|nth| against(builder, &needs[*nth]).is_ok());
-            let (own, shared): (Vec<usize>, Vec<usize>) = all.partition(|nth| needs[*nth].class.cards == Cards::Unknown);
+            let (own, shared): (Vec<usize>, Vec<usize>) =
+                all.partition(|nth| needs[*nth].class.cards == Cards::Unknown);
             if shared.is_empty() { own } else { shared }
         };
         let able = judged.iter().filter(|(_, verdict)| verdict.is_ok()).map(|(builder, _)| (*builder, served(builder)));
@@ -191,7 +192,7 @@ impl Rules {
 
 impl Stock {
     fn way(&self) -> Way {
-        let source = self.offer.clone().map_or(Source::Cache, Source::Host);
+        let source = self.offer.clone().map_or(Source::Cache, |offer| Source::Host(Arc::new(offer)));
         Way { key: self.key, class: self.class.clone(), source }
     }
 }
@@ -272,7 +273,10 @@ fn against(builder: &Builder, need: &Need) -> Result<(), Refusal> {
     }
     match &need.class.cards {
         Cards::Unknown if !own => Err(Refusal::new(
-            format!("the driver of {} does not say what its cards can do, so nobody else can build for them", need.host),
+            format!(
+                "the driver of {} does not say what its cards can do, so nobody else can build for them",
+                need.host
+            ),
             Some("update the driver, or build on the host itself"),
         )),
         Cards::Compute(cards) => {

@@ -250,13 +250,10 @@ impl Roster {
     }
 
     /// The host of `--build-on`, if it is not among those that were seen.
-    async fn outside(
-        &self,
-        scope: &Scope,
-        run: &Run,
-        request: &InstallRequest,
-    ) -> Result<Option<Arc<Bench>>, Failure> {
-        let Some(host) = request.build_on.as_ref().filter(|host| host.name != HostName::local()) else { return Ok(None) };
+    async fn outside(&self, scope: &Scope, run: &Run, request: &InstallRequest) -> Result<Option<Arc<Bench>>, Failure> {
+        let Some(host) = request.build_on.as_ref().filter(|host| host.name != HostName::local()) else {
+            return Ok(None);
+        };
         if self.state().seen.iter().any(|seen| seen.bench.host.name == host.name) {
             return Ok(None);
         }

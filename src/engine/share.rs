@@ -49,11 +49,17 @@ pub struct Share {
     changed: Notify,
 }
 
+/// The program, or what stood against each way to it.
+type End = Result<Arc<Made>, Vec<(Way, Failure)>>;
+
 enum State {
     /// Nobody drives.
-    Free { next: usize, failures: Vec<(Way, Failure)> },
+    Free {
+        next: usize,
+        failures: Vec<(Way, Failure)>,
+    },
     Driven,
-    Done(Result<Arc<Made>, Vec<(Way, Failure)>>),
+    Done(End),
 }
 
 /// A program that is ready to be sent.
@@ -120,7 +126,7 @@ struct Drive<'a> {
     share: &'a Share,
     next: usize,
     failures: Vec<(Way, Failure)>,
-    done: Option<Result<Arc<Made>, Vec<(Way, Failure)>>>,
+    done: Option<End>,
 }
 
 impl Drop for Drive<'_> {

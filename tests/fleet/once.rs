@@ -260,7 +260,8 @@ fn a_host_on_which_it_does_not_run_builds_its_own() {
 fn a_smoke_test_is_run_where_the_program_will_be() {
     let shop = Shop::new(&["one", "two"]);
     shop.hosts(&[("one", ""), ("two", ", NO_DEVICE = \"1\"")]);
-    let line = r#"test -f model.bin && "$RBEE_PROGRAM" && [ -z "$NO_DEVICE" ] || { echo no kernel image >&2; exit 9; }"#;
+    let line =
+        r#"test -f model.bin && "$RBEE_PROGRAM" && [ -z "$NO_DEVICE" ] || { echo no kernel image >&2; exit 9; }"#;
     let recipe = shop.recipe_with("cc", &format!("accelerator = \"cpu\"\nsmoke = '{line}'\n"));
     fs::write(Path::new(&recipe).join("model.bin"), [0, 1, 2]).unwrap();
     let ran = shop.stage.events(&format!("fleet install {recipe} -H all")).exits(1);

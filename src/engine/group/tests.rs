@@ -75,8 +75,7 @@ struct Case {
 
 fn case(id: &str, machines: impl IntoIterator<Item = Machine>) -> Case {
     let recipe = recipe(id);
-    let mut case =
-        Case { recipe, needs: Vec::new(), builders: Vec::new(), stock: Vec::new(), rules: Rules::default() };
+    let mut case = Case { recipe, needs: Vec::new(), builders: Vec::new(), stock: Vec::new(), rules: Rules::default() };
     for Machine(host, facts) in machines {
         let facts = Arc::new(facts);
         let class = Class::of(case.recipe.worker.accelerator, &facts);
@@ -123,12 +122,15 @@ impl Case {
     fn said(&self) -> Vec<String> {
         let grouping = group(&self.needs, &self.builders, &self.stock, &self.rules);
         let groups = grouping.groups.iter().map(|group| {
-            let ways: Vec<String> = group.ways.iter().map(|way| match &way.source {
-                Source::Cache => "cache".to_owned(),
-                Source::Host(offer) => format!("from {}", offer.host),
-                Source::Build(place) => place.to_string(),
-            })
-            .collect();
+            let ways: Vec<String> = group
+                .ways
+                .iter()
+                .map(|way| match &way.source {
+                    Source::Cache => "cache".to_owned(),
+                    Source::Host(offer) => format!("from {}", offer.host),
+                    Source::Build(place) => place.to_string(),
+                })
+                .collect();
             let hosts: Vec<_> = group.hosts.iter().map(HostName::as_str).collect();
             format!("{}: {} ({})", ways.join(">"), hosts.join(" "), group.ways[0].class)
         });
@@ -225,10 +227,7 @@ fn a_box_with_the_toolkit_builds_for_boxes_with_a_driver_only() {
     let said = case("llama-server-cuda", [own, toolkit("t", "12.4")]).said();
     assert_eq!(
         said,
-        [
-            "t>s: t (linux-x86_64 glibc 2.36 x86-64-v3 cuda 8.9)",
-            "s: s (linux-x86_64 glibc 2.36 x86-64-v3 cuda)",
-        ]
+        ["t>s: t (linux-x86_64 glibc 2.36 x86-64-v3 cuda 8.9)", "s: s (linux-x86_64 glibc 2.36 x86-64-v3 cuda)",]
     );
 }
 
