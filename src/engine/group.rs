@@ -105,7 +105,7 @@ pub struct Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     Cache,
-    Host(Offer),
+    Host(Arc<Offer>),
     Build(Place),
 }
 
@@ -192,7 +192,7 @@ impl Rules {
 
 impl Stock {
     fn way(&self) -> Way {
-        let source = self.offer.clone().map_or(Source::Cache, Source::Host);
+        let source = self.offer.clone().map_or(Source::Cache, |offer| Source::Host(Arc::new(offer)));
         Way { key: self.key, class: self.class.clone(), source }
     }
 }

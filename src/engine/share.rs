@@ -49,6 +49,9 @@ pub struct Share {
     changed: Notify,
 }
 
+/// The program, or what stood against each way to it.
+type End = Result<Arc<Made>, Vec<(Way, Failure)>>;
+
 enum State {
     /// Nobody drives.
     Free {
@@ -56,7 +59,7 @@ enum State {
         failures: Vec<(Way, Failure)>,
     },
     Driven,
-    Done(Result<Arc<Made>, Vec<(Way, Failure)>>),
+    Done(End),
 }
 
 /// A program that is ready to be sent.
@@ -123,7 +126,7 @@ struct Drive<'a> {
     share: &'a Share,
     next: usize,
     failures: Vec<(Way, Failure)>,
-    done: Option<Result<Arc<Made>, Vec<(Way, Failure)>>>,
+    done: Option<End>,
 }
 
 impl Drop for Drive<'_> {
