@@ -148,9 +148,9 @@ fn a_host_without_internet_gets_its_sources_over_ssh() {
     assert!(fs::read_to_string(&told).unwrap().contains("curl"));
     fs::remove_file(&told).unwrap();
 
-    let planned = stage.rbee(&format!("fleet plan {folder} -H all --build host --fetch controller")).exits(0);
+    let planned = stage.rbee(&format!("fleet plan {folder} -H all --build each --fetch controller")).exits(0);
     planned.says("its sources are fetched here");
-    let ran = stage.events(&format!("fleet install {folder} -H all --build host --fetch controller")).exits(0);
+    let ran = stage.events(&format!("fleet install {folder} -H all --build each --fetch controller")).exits(0);
     for host in ["one", "two"] {
         ran.outcome(host, "changed");
         stage.is_clean(host, &ran);
@@ -177,7 +177,7 @@ fn a_host_without_internet_gets_its_sources_over_ssh() {
         "fed",
         &format!("source=('{}')\nsha256sums=(SKIP)\n{PACKAGE}", serve(vec![], &[Manner::Status(404)]).url),
     );
-    let ran = stage.events(&format!("fleet install {gone} -H all --build host --fetch controller")).exits(1);
+    let ran = stage.events(&format!("fleet install {gone} -H all --build each --fetch controller")).exits(1);
     let failed = ran.outcome("two", "failed");
     assert!(failed["error"].as_str().unwrap().ends_with("the server answers 404 (not found)"), "{ran}");
     let lines = ran.lines();
