@@ -42,7 +42,7 @@ fn rooted_a_host_is_clean_ten_seconds_after_its_link_was_cut() {
     let (rig, token) = (Rig::up("1"), token());
     let stubborn = format!("trap '' TERM; env -i setsid sleep {token} & sleep {token} & echo building; sleep {token}");
     let recipe = recipe(&rig, &stubborn);
-    let mut live = Live::start(rig.rbee(&format!("--output json fleet -H h1 install {recipe} --build host")));
+    let mut live = Live::start(rig.rbee(&format!("--output json fleet -H h1 install {recipe} --build each")));
     live.until_line("building");
     crate::support::until_seen(&token, 3);
     assert!(!left(&rig, &token).is_empty(), "the observer sees nothing");
@@ -72,7 +72,7 @@ fn rooted_a_short_cut_within_the_lease_is_outlived() {
     let rig = Rig::up("1");
     let recipe = recipe(&rig, "for i in {1..24}; do echo building $i; sleep 1; done");
     let mut live =
-        Live::start(rig.rbee(&format!("--output json fleet -H h1 install {recipe} --build host --lease 40s")));
+        Live::start(rig.rbee(&format!("--output json fleet -H h1 install {recipe} --build each --lease 40s")));
     live.until_line("building 2");
     rig.cut("h1");
     thread::sleep(Duration::from_secs(12));
@@ -99,7 +99,7 @@ fn rooted_a_slow_link_beside_a_build_is_no_loss() {
     fs::write(&tool, &bytes).unwrap();
     rig.rate("h1", "4mbit");
     let mut building =
-        Live::start(rig.rbee(&format!("--output json fleet -H h1 install {recipe} --build host --lease 5s")));
+        Live::start(rig.rbee(&format!("--output json fleet -H h1 install {recipe} --build each --lease 5s")));
     building.until_line("building 1");
     let start = Instant::now();
     // What a person may do beside it.

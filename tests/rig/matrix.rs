@@ -127,7 +127,7 @@ impl Matrix {
                 let package = "package() { mkdir -p \"$pkgdir/usr/local/bin\"; \
                                printf '#!/bin/sh\\necho tool 1.0\\n' >\"$pkgdir/usr/local/bin/tool\"; \
                                chmod 755 \"$pkgdir/usr/local/bin/tool\"; }\n";
-                format!("install {} --build host", self.recipe("tool", package))
+                format!("install {} --build each", self.recipe("tool", package))
             }
             Build::Here => format!("install tool --binary {}", self.program("1.0")),
         };
@@ -160,7 +160,7 @@ impl Matrix {
              package() {{ :; }}\n"
         );
         let recipe = self.recipe("stubborn", &functions);
-        let live = Live::start(self.rig.rbee(&format!("--output json fleet -H all install {recipe} --build host")));
+        let live = Live::start(self.rig.rbee(&format!("--output json fleet -H all install {recipe} --build each")));
         self.cancelled(live, "ready", &token);
     }
 
