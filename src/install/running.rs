@@ -68,7 +68,7 @@ if [ -d /proc/self/fd ]; then
 elif PATH=$PATH:/usr/sbin; command -v lsof >/dev/null 2>&1; then
   lsof -a -d txt -t "$p" 2>/dev/null
 else
-  ps -axo pid=,comm= | while read -r n c; do [ "$c" != "$p" ] || echo "$n"; done
+  ps -A -o pid= -o comm= | while read -r n c; do [ "$c" != "$p" ] || echo "$n"; done
 fi
 exit 0
 "##,
