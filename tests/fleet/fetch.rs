@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     http::{Manner, serve},
     stage::{Ran, Stage},
-    support::{processes_with, token},
+    support::{eventually_sync, processes_with, token},
 };
 
 fn content() -> Vec<u8> {
@@ -198,13 +198,13 @@ fn sources_that_the_controller_was_fetching_when_it_was_killed_are_gone_on_with(
         );
         let install = format!("fleet install {folder} -H one --build host --fetch {place} --lease 2s");
         let live = stage.start(&install);
-        let start = Instant::now();
-        while server.bytes() < 800_000 || processes_with(&word).is_empty() {
-            assert!(start.elapsed() < Duration::from_secs(60), "it does not fetch");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let host = if place == "host" { "one" } else { "local" };
         // What was sent may not yet be written.
-        std::thread::sleep(Duration::from_millis(300));
+        let written = || {
+            let of_part = |path: &Path| path.extension().is_some_and(|end| end == "part");
+            stage.files(host).iter().any(|(path, (.., size))| of_part(path) && *size > 0)
+        };
+        eventually_sync("the fetch", || server.bytes() >= 800_000 && !processes_with(&word).is_empty() && written());
         live.signal(Signal::SIGKILL);
         assert_eq!(live.end().code, None);
         let start = Instant::now();

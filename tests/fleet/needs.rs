@@ -203,14 +203,10 @@ fn cancel_waits_for_the_package_manager() {
     );
     let mut live = there.stage.start(&format!("fleet install {} -H one --build host --install-deps", there.recipe));
     assert!(live.until_phase("install"));
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !there.state().join("started").exists() {
-        assert!(std::time::Instant::now() < end, "the package manager did not start");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    crate::support::eventually_sync("the package manager starts", || there.state().join("started").exists());
     // Twice: the second one skips every grace.
     live.signal(Signal::SIGINT);
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert!(live.until(|event| event["hint"] == "once more skips the grace").is_some());
     live.signal(Signal::SIGINT);
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert!(live.running() && there.said("done").is_empty(), "nobody waited for the package manager");

@@ -10,7 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -257,7 +257,8 @@ pub struct Live {
     started: Instant,
     lines: mpsc::Receiver<String>,
     seen: String,
-    stderr: Option<std::thread::JoinHandle<String>>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Live {
@@ -276,12 +277,15 @@ impl Live {
                 line.clear();
             }
         });
-        let stderr = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let kept = said.clone();
+        let reader = std::thread::spawn(move || {
+            let mut part = [0; 8192];
+            while let Ok(n @ 1..) = stderr.read(&mut part) {
+                kept.lock().unwrap().extend_from_slice(&part[..n]);
+            }
         });
-        Self { argv, child, started, lines, seen: String::new(), stderr: Some(stderr) }
+        Self { argv, child, started, lines, seen: String::new(), stderr: said, reader: Some(reader) }
     }
 
     pub fn pid(&self) -> Pid {
@@ -325,6 +329,16 @@ impl Live {
         assert!(found.is_some(), "{}: no line {text:?}\n{}", self.argv, self.seen);
     }
 
+    /// What it has said on stderr so far.
+    fn talk(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until it has said this on stderr.
+    pub fn until_said(&self, text: &str) {
+        crate::support::eventually_sync(text, || self.talk().contains(text));
+    }
+
     /// The most memory that it had so far, in bytes.
     pub fn peak(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
@@ -353,7 +367,8 @@ impl Live {
         let took = self.started.elapsed();
         let mut stdout = std::mem::take(&mut self.seen);
         stdout.extend(self.lines.iter());
-        let stderr = self.stderr.take().unwrap().join().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let stderr = self.talk();
         let ran = Ran { argv: self.argv.clone(), code: status.code(), signal: status.signal(), stdout, stderr, took };
         assert!(!late, "did not end\n{ran}");
         ran

@@ -72,7 +72,7 @@ fn everything_killed_at_half_fetches_only_the_rest() {
     for pid in running(&stage) {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
-    std::thread::sleep(Duration::from_millis(300));
+    crate::support::eventually_sync("everything is gone", || running(&stage).is_empty());
     let parts = files(&stage.cache()).into_iter().filter(|path| path.to_str().unwrap().contains("/.rbee/"));
     let kept: u64 = parts.map(|path| fs::metadata(path).unwrap().len()).sum();
     let rest = 40_000_000 - kept.min(40_000_000);

@@ -7,6 +7,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command as Process, Stdio},
     sync::{
@@ -197,7 +198,11 @@ impl Place {
         let slow = |at: Moment| if at == moment { "_slow" } else { ":" };
         let source = match moment {
             Moment::Download => format!("source=(http://127.0.0.1:{}/x-{word}.bin)", self.servers.http),
-            Moment::Git => format!("source=(x-{word}::git+git://127.0.0.1:{}/up)", self.servers.git),
+            Moment::Git => {
+                // A name of its own for the repository: the word is in the arguments of what fetches it.
+                symlink("up", self.stage.lab.dir().join("served").join(word)).unwrap();
+                format!("source=(x::git+git://127.0.0.1:{}/{word})", self.servers.git)
+            }
             Moment::Extracting => {
                 let archive = folder.join("x.tar.gz");
                 if !archive.exists() {
@@ -240,7 +245,8 @@ impl Place {
     fn round(&self, moment: Moment) {
         let word = token();
         let folder = self.recipe(moment, &word);
-        let out = self.stage.lab.dir().join(format!("out-{word}"));
+        // Not by the word: rbee has the folder in its own arguments, and is not whom the word tells apart.
+        let out = self.stage.lab.dir().join(format!("out-{}", token()));
         let _ = fs::remove_file(&self.go);
         let command = self.command(&folder, &out, moment);
         let mut live: Live = match moment {

@@ -220,12 +220,11 @@ async fn a_fetch_that_is_killed_is_gone_on_with() {
         let work = bench.work().display().to_string();
         let killer = async {
             let start = Instant::now();
-            while server.bytes() < 800_000 || pids(&word).is_empty() {
+            // What was sent may not yet be written.
+            while server.bytes() < 800_000 || pids(&word).is_empty() || cached(&bench).is_empty() {
                 assert!(start.elapsed() < Duration::from_secs(60), "it does not fetch");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            // What was sent may not yet be written.
-            tokio::time::sleep(Duration::from_millis(300)).await;
             kill_all(pids(if whole { &work } else { &word }));
         };
         let (ended, ()) = tokio::join!(bench.build(), killer);

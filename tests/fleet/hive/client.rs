@@ -150,7 +150,7 @@ fn a_hive_that_says_nothing_is_left_with_its_own_status() {
     let asked = Instant::now();
     patient.signal(Signal::SIGINT);
     hasty.signal(Signal::SIGINT);
-    std::thread::sleep(Duration::from_millis(500));
+    hasty.until_said("once more leaves without waiting");
     hasty.signal(Signal::SIGINT);
     hasty.end().exits(6).says("left without looking");
     patient.end().exits(6).says("rbee job get");
