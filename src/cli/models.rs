@@ -21,7 +21,7 @@ use crate::{
     inventory::Intent,
     models::{HubSettings, ModelRef, Options, RepoId, Via, Wish, reference::EXAMPLES},
     vocab::{
-        ExitCode, Host, Secret,
+        ExitCode, HUB_TOKENS, Host, Secret,
         text::{human_bytes, printable},
     },
 };
@@ -135,7 +135,7 @@ fn hub_settings(folders: &Folders) -> Result<HubSettings, Complaint> {
         let _ = found;
         std::fs::read_to_string(&path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     };
-    let token = variable("HF_TOKEN").or_else(|| variable("HUGGING_FACE_HUB_TOKEN")).or_else(kept);
+    let token = HUB_TOKENS.into_iter().find_map(variable).or_else(kept);
     if let Some(token) = &token
         && !token.bytes().all(|b| b.is_ascii_graphic())
     {

@@ -10,8 +10,11 @@ use super::{
     conduit::{Conduit, Opener},
     supervisor::{Supervised, Supervision},
 };
+use crate::vocab::HUB_TOKENS;
 
 /// Starts programs here, each in a session of its own, so that a Ctrl+C at the terminal is ours to handle.
+///
+/// They get this process's environment but for the hub's token, as no host gets that.
 #[derive(Debug, Default)]
 pub struct LocalOpener {
     /// Home folder and what else differs from this process's environment.
@@ -27,7 +30,11 @@ pub fn local(supervision: Supervision) -> Supervised<LocalOpener> {
 impl Opener for LocalOpener {
     async fn open(&self, command: &str) -> Result<Conduit, TargetError> {
         let mut shell = Command::new("/bin/sh");
-        shell.arg("-c").arg(command).envs(self.env.iter().map(|(name, value)| (name, value)));
+        shell.arg("-c").arg(command);
+        for name in HUB_TOKENS {
+            shell.env_remove(name);
+        }
+        shell.envs(self.env.iter().map(|(name, value)| (name, value)));
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: setsid is async-signal-safe and touches no memory of the parent.
         unsafe {

@@ -30,6 +30,6 @@ pub use ids::{HostName, InvalidName, RunId, WorkerId};
 pub use mirror::{InvalidMirror, Mirror};
 pub use outcome::{ExitCode, Outcome, Reason};
 pub use recipe::{Accelerator, Needs, Prebuilt, RecipeMeta, WorkerMeta};
-pub use secret::Secret;
+pub use secret::{HUB_TOKENS, Secret};
 pub use settings::{Limits, Settings};
 pub use version::vercmp;

@@ -4,6 +4,9 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+/// Variables with the token of the model hub: whoever fetches models has it, and what runs for them has not.
+pub const HUB_TOKENS: [&str; 2] = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"];
+
 /// Text that is never shown, and wiped from memory when it is no longer needed.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);

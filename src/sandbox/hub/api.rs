@@ -8,7 +8,7 @@ use super::{
     Shared,
     answer::{Request, Response, answer as respond, encoded, json as document, plain, refusal},
     link,
-    repos::{File, Missing, Repo, TOKEN},
+    repos::{File, Missing, Repo},
 };
 
 /// Entries of a tree in one page, as on the real one.
@@ -21,7 +21,7 @@ pub fn answer(shared: &Shared, request: &Request) -> Response {
     let parts = request.parts();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     match &parts[..] {
-        ["api", "whoami-v2"] => whoami(request),
+        ["api", "whoami-v2"] => whoami(shared, request),
         ["api", "models", org, name, rest @ ..] => models(shared, request, &format!("{org}/{name}"), rest),
         ["api", "resolve-cache", "models", org, name, commit, path @ ..] => {
             resolve(shared, request, &format!("{org}/{name}"), commit, &path.join("/"), false)
@@ -51,14 +51,14 @@ fn answer_with(status: u16, headers: &[(&'static str, String)], text: &str) -> R
     respond(status, headers, text.to_owned().into())
 }
 
-fn whoami(request: &Request) -> Response {
-    match request.token.as_deref() {
-        Some(TOKEN) => document(&json!({
+fn whoami(shared: &Shared, request: &Request) -> Response {
+    match shared.takes(request.token.as_deref()) {
+        true => document(&json!({
             "type": "user", "id": "1", "name": "sandbox", "fullname": "Sandbox", "email": "sandbox@localhost",
             "emailVerified": true, "canPay": false, "isPro": false, "orgs": [],
             "auth": { "accessToken": { "displayName": "sandbox", "role": "read" } },
         })),
-        _ => refusal(401, "", "Invalid username or password."),
+        false => refusal(401, "", "Invalid username or password."),
     }
 }
 
@@ -157,7 +157,7 @@ fn resolve(shared: &Shared, request: &Request, id: &str, revision: &str, path: &
         Ok(repo) => repo,
         Err(refused) => return refused,
     };
-    if repo.gated && request.token.as_deref() != Some(TOKEN) {
+    if repo.gated && !shared.takes(request.token.as_deref()) {
         let text = match request.token {
             None => format!(
                 "Access to model {id} is restricted. You must have access to it and be authenticated to access it. Please log in."

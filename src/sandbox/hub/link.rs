@@ -15,7 +15,7 @@ fn now_ms() -> u64 {
 }
 
 fn signature(shared: &Shared, path: &str, expires: u64) -> String {
-    hex(&Sha256::digest(format!("{:x} {path} {expires}", shared.secret)))
+    format!("{}{}", shared.mark, hex(&Sha256::digest(format!("{:x} {path} {expires}", shared.secret))))
 }
 
 /// An absolute link to `path` on the CDN.

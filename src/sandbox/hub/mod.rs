@@ -58,6 +58,10 @@ pub(super) struct Shared {
     cdn: String,
     /// What links are signed with.
     secret: u128,
+    /// In each link that is signed, and in nothing else anywhere.
+    mark: String,
+    /// Of this hub alone, as good as [`TOKEN`].
+    token: String,
     faults: Mutex<Faults>,
     asked: Mutex<Vec<Asked>>,
     /// Bytes of files that left over the CDN.
@@ -66,6 +70,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    fn takes(&self, token: Option<&str>) -> bool {
+        token.is_some_and(|token| token == TOKEN || token == self.token)
+    }
+
     fn faults(&self) -> MutexGuard<'_, Faults> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,6 +106,8 @@ impl Hub {
         let shared = Arc::new(Shared {
             cdn: format!("http://{}", cdn.local_addr()?),
             secret: rand::random(),
+            mark: format!("{:016x}", rand::random::<u64>()),
+            token: format!("hf_{:034x}", rand::random::<u128>()),
             faults: Mutex::new(faults),
             asked: Mutex::default(),
             sent: AtomicU64::new(0),
@@ -119,6 +129,16 @@ impl Hub {
     /// For `HF_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// A token that this hub takes and no other one: whoever looks for it finds nobody else's.
+    pub fn token(&self) -> &str {
+        &self.shared.token
+    }
+
+    /// Every link that this hub signs has this in its signature, and nothing else on this machine has.
+    pub fn mark(&self) -> &str {
+        &self.shared.mark
     }
 
     /// From now on, these.
