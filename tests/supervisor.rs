@@ -197,6 +197,28 @@ async fn what_a_command_leaves_behind_is_ended_with_it() {
     }
 }
 
+/// The trees of a large build go as fast as the disk lets them; meanwhile it is known that nothing runs.
+#[tokio::test]
+async fn files_that_take_long_to_go_are_waited_for() {
+    let slow = SHELLS.map(|sh| {
+        tokio::spawn(async move {
+            let target = target(sh, "group");
+            let folder = tempfile::tempdir().unwrap();
+            let mark = folder.path().join("mark");
+            std::fs::write(&mark, "").unwrap();
+            let (scope, _events) = scope();
+            // More than the grace and what a lane has to confirm.
+            target.cleanup(&scope, &format!("sleep 7; rm -f '{}'", mark.display())).await.unwrap();
+            assert_eq!(output(&target, Command::foreign("test", ":")).await.0, 0, "{sh}");
+            assert_eq!(target.close().await, Closed::Clean, "{sh}");
+            assert!(!mark.exists(), "{sh}");
+        })
+    });
+    for one in slow {
+        one.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_second_cancel_skips_the_grace() {
     for sh in SHELLS {

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     sync::Mutex,
+    time::Instant,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -22,6 +23,9 @@ use crate::{
 
 /// How long a request may take that is answered at once.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long scratch may take to go once nothing runs any more.
+const CLEAN: Duration = Duration::from_secs(60);
 
 /// What is kept of the words of a host that starts no shell.
 const NOISE_MAX: usize = 4096;
@@ -202,21 +206,28 @@ impl Lane {
         }
         *self.stdin.lock().await = None;
         let limit = self.supervision.grace + CONFIRM;
-        let confirmed = async {
-            loop {
-                match self.next().await {
-                    Ok((_, Piece::Record(words))) if words.first().is_some_and(|w| w == "gone") => return Ok(words),
-                    Ok((Stream::Stdout, Piece::End)) => return Err("the host's supervisor is gone".to_owned()),
-                    Ok(_) => {}
-                    Err(error) => return Err(error.to_string()),
+        let (mut end, mut dead) = (Instant::now() + limit, false);
+        let words = loop {
+            match tokio::time::timeout_at(end, self.next()).await {
+                Ok(Ok((_, Piece::Record(words)))) => match words.first().map(String::as_str) {
+                    Some("gone") => break words,
+                    // What is left to do is to remove files, and a disk takes its time for a large build.
+                    Some("dead") => (end, dead) = (Instant::now() + CLEAN, true),
+                    _ => {}
+                },
+                Ok(Ok((Stream::Stdout, Piece::End))) => {
+                    return Err(self.left_alone("the host's supervisor is gone".to_owned()));
                 }
-            }
-        };
-        let words = match tokio::time::timeout(limit, confirmed).await {
-            Ok(Ok(words)) => words,
-            Ok(Err(why)) => return Err(self.left_alone(why)),
-            Err(_) => {
-                return Err(self.left_alone(format!("the host did not confirm within {:.1} s", limit.as_secs_f64())));
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(self.left_alone(error.to_string())),
+                Err(_) if dead => {
+                    let what = format!("nothing runs there, but scratch was not removed within {} s", CLEAN.as_secs());
+                    return Err(self.left_alone(what));
+                }
+                Err(_) => {
+                    let what = format!("the host did not confirm within {:.1} s", limit.as_secs_f64());
+                    return Err(self.left_alone(what));
+                }
             }
         };
         if words.len() > 2 {

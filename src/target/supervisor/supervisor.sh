@@ -324,9 +324,13 @@ finish() {
   kill -TERM "$T"
   [ -z "$w" ] || kill -KILL "$w"
   [ -z "$A" ] || evict
+  # Files go as fast as the disk lets them. Said by another, so that no channel can hold up the cleaning.
+  t=''
+  [ -n "$1$left" ] || { say dead & t=$!; }
   # Each cleanup sets `bad` when it could not.
   (bad='' && eval "$clean" && [ -z "$bad" ]) >/dev/null 3<&- 4>&-
   trash=$?
+  [ -z "$t" ] || kill -KILL "$t"
   [ -z "$cg" ] || rmdir "$cg"
   # The ticker that found us lost sees to it that we end; it goes after us.
   [ -n "$1" ] || wait "$T"
