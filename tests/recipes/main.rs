@@ -12,6 +12,7 @@ mod hostile;
 #[path = "../support/http.rs"]
 mod http;
 mod makepkg;
+mod old_bash;
 mod oracle;
 mod phases;
 #[path = "../support/plain_target.rs"]

@@ -4,6 +4,7 @@ use super::{
     Recipe,
     scan::{Command, Word},
 };
+use crate::transfer::tree::FOLDERS;
 
 /// Commands that run the one behind them.
 const FRONTS: [&str; 5] = ["command", "exec", "env", "nice", "time"];
@@ -74,6 +75,11 @@ impl Recipe<'_> {
             if path.starts_with('/') && !path.starts_with("/dev/") {
                 let text = format!("writes to {path}, outside of $pkgdir and $srcdir");
                 self.warn(word.line, "absolute-path", text);
+            } else if let Some(place) = outside(&path) {
+                let text = format!(
+                    "{place} is refused in a package of more than one program: only bin, lib and share go with a worker"
+                );
+                self.warn(word.line, "package-place", text);
             }
         }
     }
@@ -89,6 +95,22 @@ impl Recipe<'_> {
             }
         }
     }
+}
+
+/// The folder of a package that a path is in, where that is none which may be there beside a program; what hangs on a
+/// variable is not known.
+fn outside(path: &str) -> Option<&str> {
+    let inside = path.strip_prefix("$pkgdir/").or_else(|| path.strip_prefix("${pkgdir}/"))?;
+    let mut rest = inside.trim_start_matches('/');
+    for above in ["usr/", "local/"] {
+        let Some(below) = rest.strip_prefix(above) else { break };
+        rest = below.trim_start_matches('/');
+    }
+    let top = rest.split('/').next().unwrap_or_default();
+    let known =
+        top.is_empty() || top == "usr" || FOLDERS.contains(&top) || (top == "local" && inside.starts_with("usr"));
+    let plain = top.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    (!known && plain).then(|| path[..path.len() - rest.len() + top.len()].trim_end_matches('/'))
 }
 
 /// Whether sed is told to write to its files.

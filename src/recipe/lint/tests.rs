@@ -28,11 +28,33 @@ fn what_commands_do_is_seen_with_its_line() {
     assert_eq!(
         commands(
             "package() {\n  install -Dm755 x /usr/bin/x\n  install -Dm755 /usr/share/x \"$pkgdir/usr/bin/x\"\n  mkdir -p '/opt/x'\n  \
-             echo x >/etc/x 2>/dev/null\n  cp -t /lib a b\n  ln -s /usr/lib/x \"$pkgdir/y\"\n  rm -rf /tmp/x y\n  \
+             echo x >/etc/x 2>/dev/null\n  cp -t /lib a b\n  ln -s /usr/lib/x \"$pkgdir/lib/y\"\n  rm -rf /tmp/x y\n  \
              chmod 755 /x\n  sed -i s/a/b/ /etc/f\n  sed s/a/b/ /etc/f >\"$srcdir/f\"\n  case $x in /a) cp a /b ;; (c) ;; esac\n}\n"
         ),
         [2, 4, 5, 6, 8, 9, 10, 12].map(|line| (line, "absolute-path"))
     );
+}
+
+#[test]
+fn what_does_not_go_with_a_worker_is_seen_before_it_is_built() {
+    let places = [
+        ("install -Dm644 c \"$pkgdir/etc/c\"", true),
+        ("install -Dm644 c \"${pkgdir}/usr/include/c.h\"", true),
+        ("mkdir -p \"$pkgdir\"/usr/local/sbin", true),
+        ("cp -r lib64 \"$pkgdir/usr/lib64\"", true),
+        ("mkdir -p \"$pkgdir/opt/tool/bin\"", true),
+        ("install -Dm755 t \"$pkgdir/usr/bin/t\"", false),
+        ("install -Dm755 t \"$pkgdir/bin/t\"", false),
+        ("mkdir -p \"$pkgdir/usr/local\" \"$pkgdir/usr\" \"$pkgdir\"", false),
+        ("install -Dm644 m \"$pkgdir/usr/local/share/man/man1/m.1\"", false),
+        ("cp x \"$pkgdir/$place/x\" && cp y \"$pkgdir/usr/$place\"", false),
+        ("cp \"$pkgdir/etc/x\" here", false),
+    ];
+    for (command, is_outside) in places {
+        let found = commands(&format!("package() {{\n  {command}\n}}\n"));
+        let expected: &[_] = if is_outside { &[(2, "package-place")] } else { &[] };
+        assert_eq!(found, expected, "{command}");
+    }
 }
 
 #[test]
