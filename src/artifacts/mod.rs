@@ -10,6 +10,7 @@
 mod draft;
 mod index;
 mod prune;
+mod stores;
 
 use std::{
     fs::{self, File},
@@ -21,6 +22,7 @@ use std::{
 pub use draft::Draft;
 pub use index::Artifact;
 pub use prune::{Bounds, Pruned};
+pub use stores::{Kept, Store, Swept, kept, sweep};
 
 use crate::{
     transfer::file_digest,

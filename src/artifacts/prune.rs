@@ -47,22 +47,39 @@ pub(super) fn prune(artifacts: &Artifacts, bounds: &Bounds, now: SystemTime) -> 
     Ok(pruned)
 }
 
+/// What a prune looks at.
+pub(super) trait Piece {
+    /// When it was made or used last.
+    fn used(&self) -> SystemTime;
+    fn size(&self) -> u64;
+}
+
+impl Piece for Entry {
+    fn used(&self) -> SystemTime {
+        self.used
+    }
+
+    fn size(&self) -> u64 {
+        self.artifact.size
+    }
+}
+
 /// Parts what goes from what stays; without any bound everything goes.
-fn choose(mut entries: Vec<Entry>, bounds: &Bounds, now: SystemTime) -> (Vec<Entry>, Vec<Entry>) {
+pub(super) fn choose<P: Piece>(mut pieces: Vec<P>, bounds: &Bounds, now: SystemTime) -> (Vec<P>, Vec<P>) {
     if bounds.older_than.is_none() && bounds.max_size.is_none() {
-        return (entries, Vec::new());
+        return (pieces, Vec::new());
     }
     // The clock may have been set back: what was used in the future was used now.
-    let age = |entry: &Entry| now.duration_since(entry.used).unwrap_or_default();
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
+    let age = |piece: &P| now.duration_since(piece.used()).unwrap_or_default();
+    pieces.sort_by_key(|piece| std::cmp::Reverse(piece.used()));
     let mut room = bounds.max_size;
-    let stays = |entry: &Entry| {
-        if bounds.older_than.is_some_and(|limit| age(entry) >= limit) {
+    let stays = |piece: &P| {
+        if bounds.older_than.is_some_and(|limit| age(piece) >= limit) {
             return false;
         }
         match &mut room {
             None => true,
-            Some(left) => match left.checked_sub(entry.artifact.size) {
+            Some(left) => match left.checked_sub(piece.size()) {
                 Some(rest) => {
                     *left = rest;
                     true
@@ -75,7 +92,7 @@ fn choose(mut entries: Vec<Entry>, bounds: &Bounds, now: SystemTime) -> (Vec<Ent
             },
         }
     };
-    let (stay, go) = entries.into_iter().partition(stays);
+    let (stay, go) = pieces.into_iter().partition(stays);
     (go, stay)
 }
 

@@ -1,6 +1,9 @@
 //! `rbee cache …`
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -12,7 +15,7 @@ use super::{
     table::table,
 };
 use crate::{
-    artifacts::{Artifacts, Bounds, Entry},
+    artifacts::{self, Artifacts, Bounds, CacheError, Entry, Kept, Store},
     vocab::{
         ExitCode, parse_duration,
         text::{human_bytes, human_duration},
@@ -22,7 +25,7 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List the programs that were built and are kept on this machine
+    /// List what is kept on this machine: programs that were built, and what was fetched for them
     List,
     /// Remove what is older or more than asked; without options, everything
     Prune {
@@ -36,42 +39,99 @@ pub enum CacheCommand {
 }
 
 pub fn run(global: &Global, command: &CacheCommand) -> Result<ExitCode, Complaint> {
-    let artifacts = Artifacts::new(context::cache_dir()?.join("artifacts"));
+    let cache = context::cache_dir()?;
+    let artifacts = Artifacts::new(cache.join("artifacts"));
     let is_json = global.output == OutputForm::Json;
     match command {
         CacheCommand::List => {
-            let entries = artifacts.list();
+            let (entries, stores) = (artifacts.list(), artifacts::kept(&cache));
             if is_json {
-                print(&format!("{:#}\n", json!({ "v": 1, "artifacts": values(&entries), "size": sum(&entries) })));
+                let document = json!({
+                    "v": 1, "artifacts": values(&entries), "size": sum(&entries), "stores": totals(&stores),
+                });
+                print(&format!("{document:#}\n"));
             } else {
-                print(&listed(&entries));
+                print(&format!("{}{}", listed(&entries), beside(&stores)));
             }
         }
         CacheCommand::Prune { older_than, max_size } => {
-            let bounds = Bounds { older_than: *older_than, max_size: *max_size };
-            let pruned = artifacts.prune(&bounds, SystemTime::now()).map_err(|error| Complaint {
-                text: error.to_string(),
-                hint: None,
-                exit: ExitCode::Failed,
-            })?;
+            let failed = |error: CacheError| Complaint { text: error.to_string(), hint: None, exit: ExitCode::Failed };
+            let (older_than, now) = (*older_than, SystemTime::now());
+            let bounds = Bounds { older_than, max_size: *max_size };
+            let pruned = artifacts.prune(&bounds, now).map_err(failed)?;
+            // What was built is dearest: the rest may have the room that it leaves.
+            let left = sum(&pruned.kept) + sum(&pruned.in_use);
+            let bounds = Bounds { older_than, max_size: max_size.map(|most| most.saturating_sub(left)) };
+            let swept = artifacts::sweep(&cache, &bounds, now).map_err(failed)?;
+            let freed = sum(&pruned.removed) + bytes(&swept.removed);
             if is_json {
                 let (removed, in_use) = (values(&pruned.removed), values(&pruned.in_use));
                 let document = json!({
-                    "v": 1, "removed": removed, "in_use": in_use, "kept": values(&pruned.kept),
-                    "freed": sum(&pruned.removed),
+                    "v": 1, "removed": removed, "in_use": in_use, "kept": values(&pruned.kept), "freed": freed,
+                    "stores": {
+                        "removed": totals(&swept.removed), "in_use": totals(&swept.in_use),
+                        "kept": totals(&swept.kept),
+                    },
                 });
                 print(&format!("{document:#}\n"));
             } else {
                 let stay = pruned.kept.iter().chain(&pruned.in_use).cloned().collect::<Vec<_>>();
                 let mut text = format!("removed {}, kept {}\n", amount(&pruned.removed), amount(&stay));
+                let others = swept.kept.iter().chain(&swept.in_use).cloned().collect::<Vec<_>>();
+                if !swept.removed.is_empty() || !others.is_empty() {
+                    text.push_str(&format!(
+                        "and of what is kept beside them {}, kept {}\n",
+                        human_bytes(bytes(&swept.removed)),
+                        human_bytes(bytes(&others))
+                    ));
+                }
                 for entry in &pruned.in_use {
                     text.push_str(&format!("{} is in use\n", entry.artifact.key.0.short()));
+                }
+                for kept in &swept.in_use {
+                    text.push_str(&format!("{} is in use\n", kept.path.display()));
                 }
                 print(&text);
             }
         }
     }
     Ok(ExitCode::Ok)
+}
+
+/// A line for each store that has something.
+fn beside(stores: &[Kept]) -> String {
+    let mut text = String::new();
+    for (store, kept) in by_store(stores) {
+        let what = match store {
+            Store::Prebuilt => "published programs",
+            Store::Sources => "downloaded sources",
+            Store::Git => "mirrors of repositories",
+            Store::Catalogs => "copies of catalogs",
+            Store::Digests => "checksums of files",
+        };
+        text.push_str(&format!("{what}: {}, {}\n", kept.len(), human_bytes(kept.iter().map(|kept| kept.size).sum())));
+    }
+    text
+}
+
+fn by_store(stores: &[Kept]) -> BTreeMap<Store, Vec<&Kept>> {
+    let mut map: BTreeMap<Store, Vec<&Kept>> = BTreeMap::new();
+    for kept in stores {
+        map.entry(kept.store).or_default().push(kept);
+    }
+    map
+}
+
+fn totals(stores: &[Kept]) -> Value {
+    let total = |(store, kept): (Store, Vec<&Kept>)| {
+        let size: u64 = kept.iter().map(|kept| kept.size).sum();
+        json!({ "store": store.as_str(), "entries": kept.len(), "size": size })
+    };
+    by_store(stores).into_iter().map(total).collect()
+}
+
+fn bytes(stores: &[Kept]) -> u64 {
+    stores.iter().map(|kept| kept.size).sum()
 }
 
 fn listed(entries: &[Entry]) -> String {

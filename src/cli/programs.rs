@@ -83,7 +83,7 @@ async fn one(
         .or_else(move || refuted.0.forget(&refuted.1));
     // A program is found under its worker's name, whatever the build called the file.
     let (program_name, path) = (worker.to_string(), path.to_owned());
-    Ok(Binary { program_name, worker, path, tree: None, platform, program, size, digest })
+    Ok(Binary { program_name, worker, path, tree: None, platform, program, size, digest, used: None })
 }
 
 /// As much of a file as tells what it is.
@@ -122,7 +122,8 @@ async fn archive(
     let opened = File::open(&entry).map_err(|error| wrong(error.to_string()));
     let program = inspect(&mut opened?).map_err(|error| wrong(error.to_string()))?;
     let digest = Pending::known(found.digest);
-    Ok(Binary { program_name: worker.to_string(), worker, path: at, tree, platform, program, size: found.size, digest })
+    let (program_name, size, used) = (worker.to_string(), found.size, Some(found.used));
+    Ok(Binary { program_name, worker, path: at, tree, platform, program, size, digest, used })
 }
 
 /// A folder with bin, lib and share.
@@ -145,5 +146,5 @@ fn folder(platform: Option<String>, path: &Path, worker: Option<&str>) -> Result
         }
     });
     let (program_name, size, path) = (worker.to_string(), tree.size, path.to_owned());
-    Ok(Binary { program_name, worker, path, tree: Some(tree), platform, program, size, digest })
+    Ok(Binary { program_name, worker, path, tree: Some(tree), platform, program, size, digest, used: None })
 }

@@ -96,6 +96,7 @@ impl Prebuilts {
             program,
             size: fetched.size,
             digest: Pending::known(fetched.digest),
+            used: Some(fetched.used),
         })
     }
 }

@@ -170,6 +170,8 @@ pub struct Binary {
     pub program: Program,
     pub size: u64,
     pub digest: Pending,
+    /// Keeps it in the cache, if that is where it lies.
+    pub used: Option<Arc<std::fs::File>>,
 }
 
 /// The sha256 of a large file, taken while hosts are connected to.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Seek, SeekFrom},
+    io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -37,6 +37,8 @@ pub struct Fetched {
     /// Of the file, or the sum of the tree.
     pub digest: Digest,
     pub size: u64,
+    /// While this is held, nobody prunes it.
+    pub used: Arc<File>,
 }
 
 #[derive(Debug, Clone)]
@@ -228,7 +230,10 @@ async fn measured(shape: &Shape, asset: &Asset) -> Result<(PathBuf, Digest, u64)
 
 /// What is kept, if it still has its sum; a damaged one is as if it were not there.
 async fn kept(place: &Path, asset: &Asset) -> Option<Fetched> {
-    let text = fs::read_to_string(place.join("sum")).ok()?;
+    let mut used = File::open(place.join("sum")).ok()?;
+    used.lock_shared().ok()?;
+    let mut text = String::new();
+    used.read_to_string(&mut text).ok()?;
     let (kind, at) = text.split_once('\n')?;
     let (kind, want) = kind.split_once(' ')?;
     let want = Digest::parse(want).ok()?;
@@ -246,7 +251,9 @@ async fn kept(place: &Path, asset: &Asset) -> Option<Fetched> {
         Shape::File(path) => Form::File(path),
         Shape::Tree(tree) => Form::Tree(Arc::new(tree)),
     };
-    Some(Fetched { form, digest, size })
+    // Only for whoever prunes.
+    let _ = used.set_modified(SystemTime::now());
+    Some(Fetched { form, digest, size, used: Arc::new(used) })
 }
 
 /// A folder that goes away unless it was renamed.

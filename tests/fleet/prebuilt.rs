@@ -169,6 +169,11 @@ fn one_download_serves_all_hosts_and_all_later_runs() {
     // Never: it is built.
     stage.events(&format!("fleet install {recipe} --prebuilt=never -H two")).exits(0).outcome("two", "changed");
     assert_eq!((builds(&stage), says(&stage, "two").as_str()), (1, "built"));
+    // What is kept can be seen, and can go.
+    stage.rbee("cache list").exits(0).says("published programs: 1, ");
+    let pruned = stage.rbee("cache prune --output json").exits(0).document();
+    assert_eq!(pruned["stores"]["removed"][0]["store"], "prebuilt", "{pruned}");
+    assert_eq!(kept_files(&stage), [] as [PathBuf; 0]);
 }
 
 fn kept_files(stage: &Stage) -> Vec<PathBuf> {
