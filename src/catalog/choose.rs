@@ -62,6 +62,20 @@ pub(super) fn choose(family: &str, variants: &[&WorkerMeta], facts: &Facts) -> R
     Err(format!("no variant of {family} fits this host: {}", reasons.join("; ")))
 }
 
+/// What fits a host and cannot be built there, as far as it is better than what can.
+pub(super) fn unbuildable<'a>(variants: &[&'a WorkerMeta], facts: &Facts) -> Vec<(&'a WorkerMeta, String)> {
+    let mut found = Vec::new();
+    for accelerator in PREFERENCE {
+        let Some(variant) = variants.iter().find(|worker| worker.accelerator == accelerator) else { continue };
+        match fits(variant, facts).map(|()| ready(accelerator, facts)) {
+            Ok(Ok(_)) => break,
+            Ok(Err(why)) => found.push((*variant, why)),
+            Err(_) => {}
+        }
+    }
+    found
+}
+
 /// Whether a variant can be built where it can run; says with what.
 fn ready(accelerator: Accelerator, facts: &Facts) -> Result<Option<String>, String> {
     let (kind, compiler) = match accelerator {

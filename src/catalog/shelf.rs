@@ -178,6 +178,15 @@ impl Catalog {
         choose::choose(family_or_id, &variants, facts)
     }
 
+    /// The variants of a family that a host can run and would get, best first, if only it could build them; each with
+    /// what stands against that.
+    pub fn unbuildable<'a>(&'a self, family: &'a str, facts: &Facts) -> Vec<(&'a WorkerMeta, String)> {
+        match self.slots.contains_key(family) {
+            true => Vec::new(),
+            false => choose::unbuildable(&self.family(family).collect::<Vec<_>>(), facts),
+        }
+    }
+
     fn unknown(&self, id: &str) -> CatalogError {
         // An entry that was left out is there all the same.
         let quoted = format!("worker {id:?}: ");

@@ -110,6 +110,7 @@ pub async fn install_request(flags: &InstallFlags, dry_run: bool) -> Result<Inst
         binaries,
         prebuilt: flags.prebuilt.map_or(UsePrebuilt::Never, UsePrebuilt::from),
         unfit: Vec::new(),
+        picks: Vec::new(),
         system: flags.system,
         fix_path: flags.fix_path,
         reinstall: flags.reinstall,

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     Failure, Finding, Fleet, Request, SudoPassword,
+    census::{Census, Known},
     gather::Gathering,
     group::Need,
     job,
@@ -72,16 +73,19 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
     let gathers = matches!(&run.request, Request::Model(request) if request.gathers());
     let gate = Arc::new(Gate::new(run.all_or_nothing, gathers, hosts.len()));
     let roster = Arc::new(Roster::new(hosts, run.settings.limits.connect));
+    let census = Arc::new(Census::new(hosts, run.settings.limits.connect));
     let failed = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     let mut names = BTreeMap::new();
     for (index, host) in hosts.iter().cloned().enumerate() {
-        let (scope, run, forks, gate, roster, failed) =
-            (scope.for_host(&host.name), run.clone(), forks.clone(), gate.clone(), roster.clone(), failed.clone());
+        let (scope, run, forks, gate, failed) =
+            (scope.for_host(&host.name), run.clone(), forks.clone(), gate.clone(), failed.clone());
+        let (roster, census) = (roster.clone(), census.clone());
         let handle = tasks.spawn(async move {
             let start = Instant::now();
             let passed = AtomicBool::new(false);
-            let ticket = Ticket { gate, passed, forks, place: Mutex::default(), roster, seen: AtomicBool::new(false) };
+            let (seen, told, name) = (AtomicBool::new(false), AtomicBool::new(false), host.name.clone());
+            let ticket = Ticket { name, gate, passed, forks, place: Mutex::default(), roster, seen, census, told };
             let (mut report, findings) = match scope.race(ticket.take_place()).await {
                 Ok(()) => job::run(&scope, &run, &host, &ticket).await,
                 Err(stop) => {
@@ -171,6 +175,7 @@ struct Gate {
 
 /// One host's way through the gate. A host that ends before it was there, by a bug even, does not hold up the others.
 pub struct Ticket {
+    name: HostName,
     gate: Arc<Gate>,
     passed: AtomicBool,
     forks: Arc<Semaphore>,
@@ -179,6 +184,9 @@ pub struct Ticket {
     /// Where hosts are compared.
     roster: Arc<Roster>,
     seen: AtomicBool,
+    /// Where hosts say what they are.
+    census: Arc<Census>,
+    told: AtomicBool,
 }
 
 impl Gate {
@@ -240,9 +248,37 @@ impl Ticket {
         self.roster.confirm(host, doubt);
     }
 
+    /// Tells the others what this host is.
+    pub fn tell(&self, known: Known) {
+        if !self.told.swap(true, Ordering::SeqCst) {
+            self.census.tell(Some(known));
+        }
+    }
+
+    /// What the others are, once they have told.
+    ///
+    /// # Errors
+    /// The scope's own stop.
+    pub async fn known(&self, scope: &Scope) -> Result<Vec<Known>, Failure> {
+        if !self.census.is_settled() {
+            self.give_place();
+        }
+        let known = self.census.known(scope).await;
+        scope.race(self.take_place()).await?;
+        known
+    }
+
+    /// Has those who need a build wait for these hosts, which prepare themselves for it.
+    pub fn expect(&self, hosts: Vec<HostName>) {
+        self.roster.expect(hosts);
+    }
+
     fn gone(&self) {
+        if !self.told.swap(true, Ordering::SeqCst) {
+            self.census.tell(None);
+        }
         if !self.seen.swap(true, Ordering::SeqCst) {
-            self.roster.gone();
+            self.roster.gone(&self.name);
         }
     }
 

@@ -10,8 +10,9 @@
 use std::{fmt, sync::Arc};
 
 use super::{
+    census::Known,
     plan::{Refusal, judge_build, refuse},
-    request::BuildPlace,
+    request::{BuildPlace, InstallRequest},
 };
 use crate::{
     build::{Base, Cards, Class, build_key, nvcc_makes},
@@ -179,8 +180,44 @@ pub fn group(needs: &[Need], builders: &[Builder], stock: &[Stock], rules: &Rule
     grouping
 }
 
+/// The first of the machines that can build for a host.
+pub fn builder_for<'a>(builders: &'a [Builder], need: &Need, rules: &Rules) -> Option<&'a Builder> {
+    let can = |builder: &&Builder| {
+        let verdicts = judge_build(&builder.facts, &need.recipe.worker, Role::Build, false);
+        rules.allow(&builder.place) && refuse(&verdicts).is_ok() && against(builder, need).is_ok()
+    };
+    builders.iter().find(can)
+}
+
+/// Whether something that was built before runs on a host.
+pub fn in_stock(stock: &[Stock], need: &Need, rules: &Rules) -> bool {
+    best_stock(stock, need, rules).is_some()
+}
+
+impl From<Known> for Builder {
+    fn from(known: Known) -> Self {
+        Self { place: Place::Host(known.host.name), facts: known.facts }
+    }
+}
+
 impl Rules {
-    fn allow(&self, place: &Place) -> bool {
+    /// What a request says about it.
+    pub fn of(request: &InstallRequest) -> Self {
+        let on = request.build_on.as_ref().map(|host| match host.name == HostName::local() {
+            true => Place::Here,
+            false => Place::Host(host.name.clone()),
+        });
+        Self { build: request.build, on, level: request.cpu_level }
+    }
+
+    /// And what a recipe adds.
+    #[must_use]
+    pub fn for_recipe(self, recipe: &RecipeMeta) -> Self {
+        Self { level: self.level.or(recipe.worker.cpu_level), ..self }
+    }
+
+    /// Whether this machine may build.
+    pub fn allow(&self, place: &Place) -> bool {
         match (&self.on, self.build) {
             (Some(on), _) => on == place,
             (None, BuildPlace::Local) => *place == Place::Here,

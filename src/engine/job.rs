@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Failure, Finding, Request, Run,
     bench::Bench,
+    census::Known,
     dispatch::Ticket,
     install, model, needs,
     phase::phase,
-    query, sudo, trust, undo,
+    query, sudo, trust, undo, variant,
     version::{self, Way},
 };
 use crate::{
@@ -179,9 +180,11 @@ async fn work(
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
             let facts = needs::look(scope, run, host, target, request, facts).await?;
+            ticket.tell(Known { host: host.clone(), facts: Arc::new(facts.clone()) });
+            let request = &variant::settle(scope, run, host, ticket, request, &facts).await?;
             let places = install::through_sudo(run, host, request, &facts);
             let rights = sudo::look(scope, run, host, target, &facts, places, inside, true).await;
-            let (finding, failure) = query::check(run, host, request, facts);
+            let (finding, failure) = query::check(scope, run, host, ticket, request, facts).await?;
             let failure = failure.or(rights.err());
             let words = finding.words();
             findings.push(finding);
@@ -194,6 +197,8 @@ async fn work(
             let inside = run.sudo.inside();
             let facts = facts(scope, run, target).await?;
             let facts = needs::look(scope, run, host, target, request, facts).await?;
+            ticket.tell(Known { host: host.clone(), facts: Arc::new(facts.clone()) });
+            let request = &variant::settle(scope, run, host, ticket, request, &facts).await?;
             match version::way(scope, run, target, &facts, request).await? {
                 Way::Install => {
                     let provided = needs::provide(scope, run, host, target, request, facts, ticket, inside).await?;

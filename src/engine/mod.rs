@@ -10,7 +10,9 @@
 pub mod author;
 mod bench;
 mod bring;
+mod census;
 pub mod dispatch;
+mod election;
 mod failure;
 mod fleet;
 pub mod gather;
@@ -33,6 +35,7 @@ mod sudo;
 mod sudo_password;
 pub mod trust;
 mod undo;
+mod variant;
 pub mod version;
 mod watch;
 

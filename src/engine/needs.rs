@@ -3,7 +3,7 @@
 use super::{
     Failure, Run,
     dispatch::Ticket,
-    install,
+    election, install,
     job::Done,
     phase::phase,
     plan::{self, WorkerPlan},
@@ -129,6 +129,16 @@ pub async fn provide<'a>(
     let then = as_if(facts.clone(), &wanted);
     if !provision.whole || is_as_asked(run, host, request, &facts) || refused(run, host, request, &then) {
         return as_it_is(facts, inside);
+    }
+    if request.build != BuildPlace::Each {
+        // What one of several builds, only that one needs the tools for.
+        let known = ticket.known(scope).await?;
+        let elected = election::elected(scope, run, request, &host.name, &known).await?;
+        let mine = elected.contains(&host.name);
+        ticket.expect(elected);
+        if !mine {
+            return as_it_is(facts, inside);
+        }
     }
     let line = provision.line();
     let speak = scope.in_phase(Phase::Preflight);
@@ -259,6 +269,14 @@ fn trusted(path: &str, facts: &Facts, line: &str) -> Result<(), Failure> {
     }
     let text = format!("{path} is not in a folder of the system's, and is not run as root");
     Err(Failure::refused(text, Some(format!("run there: {line}"))))
+}
+
+/// A host as it would be if its package manager brought what it lacks; as it is, where that would not be all.
+pub(super) fn prepared(facts: &Facts, wanted: &Needs) -> Facts {
+    match needs::remedy(facts, &[wanted]) {
+        Some(provision) if provision.whole => as_if(facts.clone(), std::slice::from_ref(wanted)),
+        _ => facts.clone(),
+    }
 }
 
 /// The host as it would be: what is missing is there, in a version that will do.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     build::{Class, build_key},
-    catalog::{Catalog, fits},
+    catalog::{Catalog, Pick, fits},
     prebuilt::Asset,
     preflight::{
         check::{self, Grade, Role, Verdict},
@@ -193,9 +193,10 @@ pub fn judge(
     match wanted(catalog, host, request, facts) {
         Err(refusal) => (check::check(facts, &general), Some(refusal)),
         Ok(recipes) => {
+            // Who builds for several is not known before all of them were seen.
             let role = match request.build {
-                BuildPlace::Local => Role::Receive,
-                BuildPlace::Auto | BuildPlace::Host | BuildPlace::Each => Role::BuildAndReceive,
+                BuildPlace::Each => Role::BuildAndReceive,
+                BuildPlace::Auto | BuildPlace::Host | BuildPlace::Local => Role::Receive,
             };
             let mut verdicts: Vec<Verdict> = Vec::new();
             for (recipe, _) in &recipes {
@@ -236,7 +237,7 @@ fn wanted(
     facts: &Facts,
 ) -> Result<Vec<(Arc<RecipeMeta>, String)>, Refusal> {
     let from_catalog = |name: &str, why: Option<&str>| {
-        let pick = catalog.pick(name, facts).map_err(|text| Refusal { text, hint: None })?;
+        let pick = picked(catalog, name, facts, request).map_err(|text| Refusal { text, hint: None })?;
         let recipe = catalog.get(&pick.worker).map_err(|error| Refusal { text: error.to_string(), hint: None })?;
         Ok((Arc::new(recipe), why.map_or(pick.why, str::to_owned)))
     };
@@ -249,6 +250,21 @@ fn wanted(
         // Nothing is listed for it, so it is as asked.
         None => host.workers.iter().map(|id| from_catalog(id.as_str(), Some("listed in the inventory"))).collect(),
     }
+}
+
+/// Which variant it is: what was found by asking others, or what the host's own facts say.
+pub(super) fn picked(catalog: &Catalog, name: &str, facts: &Facts, request: &InstallRequest) -> Result<Pick, String> {
+    match request.picks.iter().find(|(family, _)| family == name) {
+        Some((_, pick)) => Ok(pick.clone()),
+        None => catalog.pick(name, facts),
+    }
+}
+
+/// Whether the host has what this recipe makes, as far as manifests tell.
+pub(super) fn has(facts: &Facts, recipe: &RecipeMeta, class: &Class, request: &InstallRequest) -> bool {
+    let level = request.cpu_level.or(recipe.worker.cpu_level);
+    let ours = facts.installed.iter().filter(|manifest| manifest.worker == recipe.worker.id);
+    ours.into_iter().any(|manifest| is_as_asked(manifest, recipe, class, level))
 }
 
 fn plan_binary(

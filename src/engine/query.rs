@@ -1,11 +1,23 @@
 //! What a run found out, for verbs that ask.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::{Failure, ModelFinding, Run, plan, request::InstallRequest, trust, undo};
+use super::{
+    Failure, ModelFinding, Run,
+    bench::Bench,
+    dispatch::Ticket,
+    group::{Need, Place, Source},
+    plan::{self, Action},
+    request::{BuildPlace, InstallRequest},
+    roster, trust, undo,
+    variant::need,
+};
 use crate::{
     install,
-    preflight::check::{Grade, Verdict},
+    preflight::check::{Grade, Role, Verdict},
     scope::Scope,
     target::{Captured, Command, Target, ssh::Station},
     vocab::{Digest, Facts, Host, Manifest, WorkerId, text::human_duration},
@@ -157,9 +169,47 @@ async fn states(
     Ok(states.collect())
 }
 
-/// Judges the host for the workers it would get, or in general when it would get none.
-pub fn check(run: &Run, host: &Host, request: &InstallRequest, facts: Facts) -> (Finding, Option<Failure>) {
-    let (verdicts, refusal) = plan::judge(&run.catalog, host, request, &facts);
+/// Judges the host for the workers it would get, or in general when it would get none; as a builder only if it would be
+/// the one that builds, or nobody else can.
+///
+/// # Errors
+/// The scope's own stop.
+pub async fn check(
+    scope: &Scope,
+    run: &Run,
+    host: &Host,
+    ticket: &Ticket,
+    request: &InstallRequest,
+    facts: Facts,
+) -> Result<(Finding, Option<Failure>), Failure> {
+    let facts = Arc::new(facts);
+    let (mut verdicts, mut refusal) = plan::judge(&run.catalog, host, request, &facts);
+    let found = facts.installed.iter().map(|manifest| (manifest.path.clone(), Some(manifest.digest))).collect();
+    let plans = match &refusal {
+        None => plan::plan(&run.catalog, host, request, &facts, &found, None).unwrap_or_default(),
+        Some(_) => Vec::new(),
+    };
+    let built = plans.iter().filter_map(|plan| match &plan.action {
+        Action::Share(recipe, _) => Some(need(host, &facts, recipe.clone(), request)),
+        _ => None,
+    });
+    let needs: Vec<Need> = built.collect();
+    let bench = Arc::new(Bench::away(host, facts.clone()));
+    ticket.enter(roster::seen(host, bench, &facts, Vec::new()), needs.clone());
+    if !needs.is_empty() {
+        let shares = ticket.shares(scope, run, request, &host.name).await?;
+        for (need, share) in needs.iter().zip(shares) {
+            let own = match &share {
+                Ok(share) => share.first().source == Source::Build(Place::Host(host.name.clone())),
+                Err(_) => request.build != BuildPlace::Local && request.build_on.is_none(),
+            };
+            if own {
+                let more = plan::judge_build(&facts, &need.recipe.worker, Role::Build, request.system);
+                verdicts.extend(more.into_iter().filter(|verdict| !verdicts.contains(verdict)).collect::<Vec<_>>());
+            }
+            refusal = refusal.or(share.err());
+        }
+    }
     let refusal = refusal.map(|why| Failure::refused(why.text, why.hint));
-    (Finding::Check { facts: Box::new(facts), verdicts }, refusal)
+    Ok((Finding::Check { facts: Box::new(Arc::unwrap_or_clone(facts)), verdicts }, refusal))
 }

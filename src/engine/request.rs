@@ -10,6 +10,7 @@ use super::{
     gather::FetchPlace,
 };
 use crate::{
+    catalog::Pick,
     preflight::binary::Program,
     transfer::tree::Tree,
     vocab::{Digest, Host, Mirror, RecipeMeta, WorkerId},
@@ -105,6 +106,8 @@ pub struct InstallRequest {
     pub binaries: Vec<Arc<Binary>>,
     /// Whether published programs are taken.
     pub prebuilt: UsePrebuilt,
+    /// Families of which this host gets another variant than its own facts say, by others' help.
+    pub picks: Vec<(String, Pick)>,
     /// Workers whose published program turned out not to be for this host.
     pub unfit: Vec<WorkerId>,
     /// The system's folder and no other.

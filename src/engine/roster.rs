@@ -7,7 +7,7 @@
 //! later joins a group whose program is good for it, or waits with others like it for the next grouping.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -57,6 +57,9 @@ pub struct Roster {
 struct State {
     /// Neither entered nor gone yet.
     missing: usize,
+    came: HashSet<HostName>,
+    /// They prepare themselves to build for others, which may take long.
+    expected: HashSet<HostName>,
     /// When somebody came or went.
     last: Instant,
     seen: Vec<Seen>,
@@ -73,6 +76,8 @@ impl Roster {
     pub fn new(hosts: &[Host], connect: Duration) -> Self {
         let state = State {
             missing: hosts.len(),
+            came: HashSet::new(),
+            expected: HashSet::new(),
             last: Instant::now(),
             seen: Vec::new(),
             waiting: Vec::new(),
@@ -92,8 +97,8 @@ impl Roster {
 
     /// A host has come, with what it needs.
     pub fn enter(&self, seen: Seen, needs: Vec<Need>) {
-        self.change(|state| {
-            let host = seen.bench.host.name.clone();
+        let host = seen.bench.host.name.clone();
+        self.change(&host.clone(), |state| {
             state.needs.insert(host.clone(), needs.iter().map(|need| need.recipe.worker.id.clone()).collect());
             state.seen.push(seen);
             for need in needs {
@@ -108,14 +113,24 @@ impl Roster {
     }
 
     /// A host will not come.
-    pub fn gone(&self) {
-        self.change(|_| {});
+    pub fn gone(&self, host: &HostName) {
+        self.change(host, |_| {});
+    }
+
+    /// These are waited for, however long nobody comes.
+    pub fn expect(&self, hosts: Vec<HostName>) {
+        let mut state = self.state();
+        for host in hosts {
+            if !state.came.contains(&host) {
+                state.expected.insert(host);
+            }
+        }
     }
 
     /// Whether nobody is waited for any more.
     pub fn is_settled(&self) -> bool {
         let state = self.state();
-        state.missing == 0 || state.last.elapsed() >= self.settled
+        state.missing == 0 || (state.expected.is_empty() && state.last.elapsed() >= self.settled)
     }
 
     /// Keeps what could not be confirmed of a host.
@@ -188,14 +203,7 @@ impl Roster {
             benches.retain(|bench| bench.host.name != outside.host.name);
             benches.push(outside);
         }
-        let rules = Rules {
-            build: request.build,
-            on: request.build_on.as_ref().map(|host| match host.name == HostName::local() {
-                true => Place::Here,
-                false => Place::Host(host.name.clone()),
-            }),
-            level: request.cpu_level,
-        };
+        let rules = Rules::of(request);
         let mut builders: Vec<Builder> = benches
             .iter()
             .map(|bench| Builder { place: Place::Host(bench.host.name.clone()), facts: bench.facts.clone() })
@@ -207,8 +215,7 @@ impl Roster {
             let group = |needs: Vec<Need>| {
                 let recipe = &needs[0].recipe;
                 let stock = stock(recipe, &kept, &offers);
-                let rules = Rules { level: rules.level.or(recipe.worker.cpu_level), ..rules.clone() };
-                let grouping = group(&needs, builders, &stock, &rules);
+                let grouping = group(&needs, builders, &stock, &rules.clone().for_recipe(recipe));
                 (needs, grouping)
             };
             recipes.into_iter().map(group).collect()
@@ -278,9 +285,11 @@ impl Roster {
         Ok(Some(Arc::new(Bench::away(host, Arc::new(facts)))))
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, host: &HostName, change: impl FnOnce(&mut State)) {
         {
             let mut state = self.state();
+            state.came.insert(host.clone());
+            state.expected.remove(host);
             state.missing = state.missing.saturating_sub(1);
             state.last = Instant::now();
             change(&mut state);
@@ -298,7 +307,7 @@ fn is_same(one: &Need, other: &Need) -> bool {
 }
 
 /// What the controller's cache has.
-async fn kept(run: &Run) -> Vec<(BuildKey, String)> {
+pub(super) async fn kept(run: &Run) -> Vec<(BuildKey, String)> {
     let cache = Artifacts::new(run.settings.cache_dir.join("artifacts"));
     let list = move || cache.list().into_iter().map(|entry| (entry.artifact.key, entry.artifact.class)).collect();
     tokio::task::spawn_blocking(list).await.unwrap_or_default()
@@ -318,7 +327,7 @@ fn by_recipe(needs: &[Need]) -> Vec<Vec<Need>> {
 }
 
 /// What was built of a recipe: an index and a manifest are believed only as far as their key is that of the recipe.
-fn stock(recipe: &RecipeMeta, kept: &[(BuildKey, String)], offers: &[Offer]) -> Vec<Stock> {
+pub(super) fn stock(recipe: &RecipeMeta, kept: &[(BuildKey, String)], offers: &[Offer]) -> Vec<Stock> {
     let is_ours = |key: BuildKey, class: &str| {
         let ours = build_key(recipe, class, &recipe.worker.features) == key;
         if ours { Class::parse(class) } else { None }
@@ -336,9 +345,13 @@ fn stock(recipe: &RecipeMeta, kept: &[(BuildKey, String)], offers: &[Offer]) -> 
 
 /// A host, as the roster knows it while its task lives.
 pub fn seen(host: &Host, bench: Arc<Bench>, facts: &crate::vocab::Facts, more: Vec<Offer>) -> Seen {
+    Seen { bench, offers: offers(&host.name, facts).into_iter().chain(more).collect() }
+}
+
+/// What a host has installed.
+pub(super) fn offers(host: &HostName, facts: &crate::vocab::Facts) -> Vec<Offer> {
     let installed = facts.installed.iter().filter(|manifest| facts.program(&manifest.path).is_some());
-    let offers = installed.filter_map(|manifest| offer(&host.name, manifest, &manifest.path));
-    Seen { bench, offers: offers.chain(more).collect() }
+    installed.filter_map(|manifest| offer(host, manifest, &manifest.path)).collect()
 }
 
 /// What a manifest says of a program that is at `path`.

@@ -1,7 +1,7 @@
 //! `ID@VERSION`: whether that version is built, is there, or is kept and only has to be activated.
 
 use super::{
-    Failure, Run, query,
+    Failure, Run, plan, query,
     query::{Held, InstalledState},
     request::{InstallRequest, Wanted},
 };
@@ -44,7 +44,7 @@ pub(super) async fn way(
     request: &InstallRequest,
 ) -> Result<Way, Failure> {
     let Some(Wanted::Versioned { name, version }) = &request.worker else { return Ok(Way::Install) };
-    let pick = run.catalog.pick(name, facts);
+    let pick = plan::picked(&run.catalog, name, facts, request);
     // What no catalog has any more may still be on the host.
     let id = match &pick {
         Ok(pick) => pick.worker.clone(),

@@ -26,10 +26,17 @@ struct Box {
 impl Box {
     /// `id` says who the user is; `manager` is what the package manager does.
     fn new(uid: u32, manager: &str) -> Self {
-        let stage = Stage::new(&["one"]);
-        let bin = stage.bin("one");
-        let env = format!("[hosts.one]\nenv = {{ PATH = \"{}:/usr/local/bin:/usr/bin:/bin\" }}\n", bin.display());
-        stage.inventory(&env);
+        Self::over(&["one"], uid, manager)
+    }
+
+    /// Several of them.
+    fn over(hosts: &[&str], uid: u32, manager: &str) -> Self {
+        let stage = Stage::new(hosts);
+        let env = |host: &&str| {
+            let bin = stage.bin(host);
+            format!("[hosts.{host}]\nenv = {{ PATH = \"{}:/usr/local/bin:/usr/bin:/bin\" }}\n", bin.display())
+        };
+        stage.inventory(&hosts.iter().map(env).collect::<String>());
         let recipe = stage.recipe("app", RECIPE);
         let there = Self { stage, recipe };
         let state = there.state();
@@ -52,8 +59,10 @@ impl Box {
     }
 
     fn program(&self, name: &str, script: &str) {
-        let path = self.stage.bin("one").join(name);
-        self.stage.file(path.to_str().unwrap(), format!("#!/bin/sh\n{script}"));
+        for host in self.stage.lab.names() {
+            let path = self.stage.bin(host).join(name);
+            self.stage.file(path.to_str().unwrap(), format!("#!/bin/sh\n{script}"));
+        }
     }
 
     /// What a stand-in wrote down; "" when it never ran.
@@ -138,6 +147,32 @@ fn install_deps_runs_that_line_as_root_and_looks_again() {
     there.install("--install-deps").exits(0).outcome("one", "unchanged");
     assert_eq!(there.said("apt"), format!("install -y {PACKAGES}"), "once is enough");
     there.stage.is_clean("one", &ran);
+}
+
+#[test]
+fn of_hosts_that_are_alike_only_the_one_that_builds_gets_packages() {
+    let hosts = ["one", "two", "three"];
+    let there = Box::over(&hosts, 0, "echo \"${0%/*}\" >>$state/who; touch \"${0%/*}/installed\"\n");
+    there.program(
+        "pkg-config",
+        "[ -e \"${0%/*}/installed\" ] || exit 1\ncase \"$*\" in\n'--exists nccl' | '--exists rocblas') ;;\n\
+         '--modversion '*) echo 4.1.0 ;;\n*) exit 1 ;;\nesac\n",
+    );
+    let all = format!("{} -H all --build host", there.recipe);
+    let planned = there.stage.rbee(&format!("fleet install {all} --install-deps --dry-run")).exits(0);
+    assert_eq!(planned.stderr.matches("would install first").count(), 1, "{planned}");
+    there.stage.rbee(&format!("fleet check {} -H all", there.recipe)).exits(5);
+    let ran = there.stage.events(&format!("fleet install {all} --install-deps")).exits(0);
+    for host in hosts {
+        ran.outcome(host, "changed");
+        there.stage.is_clean(host, &ran);
+    }
+    assert_eq!(there.said("who").lines().count(), 1, "{ran}");
+    // Now one can build, and nothing is held against the others.
+    let checked = there.stage.rbee(&format!("fleet check {} -H all", there.recipe)).exits(0);
+    assert!(!checked.stdout.contains("is missing"), "{checked}");
+    there.stage.events(&format!("fleet install {all} --install-deps --reinstall")).exits(0);
+    assert_eq!(there.said("who").lines().count(), 1);
 }
 
 #[test]

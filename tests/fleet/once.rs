@@ -204,6 +204,57 @@ fn a_toolkit_box_builds_for_driver_boxes_and_two_libraries_are_no_two_builds() {
     assert!((1..=2).contains(&shop.compiled().len()), "{:?}{ran}", shop.compiled());
 }
 
+/// A catalog with two variants of one family.
+fn family(shop: &Shop) -> String {
+    let cuda = "[needs]\ntools = [\"nvcc>=11.8\"]\n";
+    for (kind, compile, more) in [("cpu", "cc cpu", ""), ("cuda", "nvcc \"$RBEE_CUDA_ARCHITECTURES\"", cuda)] {
+        let recipe = format!(
+            "pkgname=tool-{kind}\npkgver=1.0\npkgrel=1\narch=('x86_64' 'aarch64')\nbuild() {{ {compile}; }}\npackage() {{\n\
+             mkdir -p \"$pkgdir/usr/local/bin\"\ninstall -m755 tool \"$pkgdir/usr/local/bin/tool-{kind}\"\n}}\n"
+        );
+        shop.stage.file(&format!("catalog/tool-{kind}/PKGBUILD"), recipe);
+        let worker = format!("name = \"tool\"\nfamily = \"tool\"\naccelerator = \"{kind}\"\n{more}");
+        shop.stage.file(&format!("catalog/tool-{kind}/worker.toml"), worker);
+    }
+    shop.stage.lab.dir().join("catalog").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_driver_box_gets_the_variant_that_another_machine_builds() {
+    let shop = Shop::new(&["kit", "driver", "plain"]);
+    dress(&shop, "kit", "2.31", "8.9", true);
+    dress(&shop, "driver", "2.31", "8.6", false);
+    let catalog = family(&shop);
+    let fleet = |verb: &str, host: &str| format!("fleet {verb} tool --catalog {catalog} -H {host}");
+    let has = |host: &str, kind: &str| shop.stage.bin(host).join(format!("tool-{kind}")).exists();
+    let install = |host: &str| shop.stage.events(&fleet("install", host)).exits(0);
+    let forget = || {
+        for dir in ["bin", "share"] {
+            fs::remove_dir_all(shop.stage.bin("driver").parent().unwrap().join(dir)).unwrap();
+        }
+        fs::create_dir(shop.stage.bin("driver")).unwrap();
+    };
+    // Nobody is asked for a compiler that another one has.
+    let checked = shop.stage.rbee(&fleet("check", "all")).exits(0);
+    assert!(!checked.stdout.contains("nvcc is missing"), "{checked}");
+    drop(shop.stage.rbee(&fleet("plan", "all")).exits(0).says("no nvcc to build for it; kit can build it"));
+    let ran = install("all");
+    let mut compiled = shop.compiled();
+    compiled.sort();
+    assert_eq!(compiled, ["86;89", "cpu"], "{ran}");
+    assert!(has("kit", "cuda") && has("driver", "cuda") && has("plain", "cpu") && !has("driver", "cpu"), "{ran}");
+    // Alone it still has it, and would have it again from the cache.
+    install("driver").outcome("driver", "unchanged");
+    forget();
+    let ran = install("driver").says("an earlier build is kept");
+    assert!(has("driver", "cuda") && shop.compiled().len() == 2, "{ran}");
+    // Where nobody has the compiler, nothing is promised.
+    forget();
+    shop.stage.rbee("cache prune").exits(0);
+    let ran = install("driver").says("no nvcc to build for it");
+    assert!(has("driver", "cpu") && !has("driver", "cuda"), "{ran}");
+}
+
 #[test]
 fn who_fails_to_build_gets_it_from_the_next_best() {
     let shop = Shop::new(&["one", "two", "three"]);
