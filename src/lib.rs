@@ -25,3 +25,4 @@ pub mod target;
 pub mod transfer;
 pub mod vocab;
 pub mod wire;
+pub mod workers;

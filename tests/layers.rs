@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["target"],
     &["transfer", "archive"],
     &["artifacts", "catalog", "recipe", "preflight", "install", "models"],
-    &["build", "prebuilt"],
+    &["build", "prebuilt", "workers"],
     &["engine"],
     &["client", "job"],
     &["hive", "sandbox"],

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{
     CatalogError,
     offer::Offer,
-    reader::{Key, Text},
+    reader::{At, Key, Text},
 };
-use crate::vocab::{Accelerator, Digest, Needs, Prebuilt, WorkerId, WorkerMeta};
+use crate::vocab::{Accelerator, Digest, Launch, Needs, Prebuilt, WorkerId, WorkerMeta};
 
 pub(super) const ACCELERATORS: [Accelerator; 4] =
     [Accelerator::Cpu, Accelerator::Cuda, Accelerator::Metal, Accelerator::Rocm];
@@ -71,6 +71,15 @@ const KEYS: &[Key<Entry>] = &[
             Ok(())
         },
     },
+    Key {
+        name: "run",
+        read: |e, at| {
+            let mut launch = Launch::default();
+            at.section(RUN, &mut launch)?;
+            e.worker.run = Some(launch);
+            Ok(())
+        },
+    },
     Key { name: "features", read: |e, at| at.list().map(|list| e.worker.features = list) },
     Key { name: "needs", read: |e, at| at.section(NEEDS, &mut e.worker.needs) },
     Key { name: "mirrors", read: |e, at| at.mirrors().map(|mirrors| e.worker.mirrors = mirrors) },
@@ -122,6 +131,45 @@ const PREBUILT: &[Key<Prebuilt>] = &[
     Key { name: "accelerator", read: |p, at| at.pairs().map(|names| p.accelerator = names) },
     Key { name: "strip", read: |p, at| at.number().map(|folders| p.strip = Some(folders.min(40))) },
 ];
+
+const PATH: &str = "a path that begins with /";
+const VARIABLE: &str = "the name of a variable";
+const RUN: &[Key<Launch>] = &[
+    Key { name: "args", read: |run, at| words(at).map(|list| run.args = list) },
+    Key { name: "model", read: |run, at| words(at).map(|list| run.model = list) },
+    Key { name: "model_needed", read: |run, at| at.flag().map(|flag| run.model_needed = flag) },
+    Key { name: "device", read: |run, at| words(at).map(|list| run.device = list) },
+    Key { name: "api_key", read: |run, at| words(at).map(|list| run.api_key = list) },
+    Key { name: "api_key_env", read: |run, at| at.parsed(variable, VARIABLE).map(|name| run.api_key_env = Some(name)) },
+    Key { name: "health", read: |run, at| at.parsed(path, PATH).map(|path| run.health = path) },
+];
+
+/// What may stand in braces in the words of a start.
+const PLACES: [&str; 8] =
+    ["{id}", "{model}", "{model_ref}", "{bind}", "{port}", "{device}", "{device_index}", "{api_key_file}"];
+
+/// Words in which all that stands in braces is known.
+fn words(at: At<'_>) -> Result<Vec<String>, CatalogError> {
+    let list = at.list()?;
+    for word in &list {
+        let rest = PLACES.iter().fold(word.clone(), |rest, place| rest.replace(place, ""));
+        if rest.contains(['{', '}']) {
+            return Err(at.wrong(format!("{word:?} has braces around none of {}", PLACES.join(" "))));
+        }
+    }
+    Ok(list)
+}
+
+fn path(text: &str) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
+    (text.starts_with('/') && text.bytes().all(plain)).then(|| text.to_owned())
+}
+
+fn variable(text: &str) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    let begins = text.as_bytes().first().is_some_and(|b| !b.is_ascii_digit());
+    (begins && text.len() < 100 && text.bytes().all(plain)).then(|| text.to_owned())
+}
 
 /// An address whose words in braces are all known.
 fn template(text: &str) -> Option<String> {
@@ -290,6 +338,9 @@ mod tests {
             ("max_context_length = -1", "\"max_context_length\" is not a whole number"),
             ("max_context_length = 99999999999999999999", "is not a whole number"),
             ("supports_streaming = 'yes'", "is neither true nor false"),
+            ("[run]\nargs = ['--port', '{prot}']", ":2: \"{prot}\" has braces around none of {id} {model}"),
+            ("[run]\nhealth = 'health'", ":2: health = \"health\" is not a path"),
+            ("[run]\napi_key_env = 'a b'", "is not the name of a variable"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(said), "{text:?}: {error}");

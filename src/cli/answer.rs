@@ -119,9 +119,13 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
             ]],
             Finding::Check { facts, verdicts } => vec![check_row(&name, facts, verdicts, host)],
             // They have tables of their own.
-            Finding::Trust(_) | Finding::Facts(_) | Finding::Held(_) | Finding::Recipe(_) | Finding::Model(_) => {
-                Vec::new()
-            }
+            Finding::Trust(_)
+            | Finding::Facts(_)
+            | Finding::Held(_)
+            | Finding::Recipe(_)
+            | Finding::Model(_)
+            | Finding::Processes(_)
+            | Finding::Spawned(_) => Vec::new(),
             Finding::Status(workers) if workers.is_empty() => {
                 vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
             }
@@ -261,6 +265,8 @@ fn one(finding: &Finding) -> (&'static str, Value) {
             ("check", json!({ "facts": facts_value(facts), "verdicts": verdicts_value(verdicts) }))
         }
         Finding::Recipe(reading) => ("recipe", Value::from(reading.words())),
+        Finding::Processes(all) => ("processes", all.iter().map(super::spawn::value).collect()),
+        Finding::Spawned(started) => ("spawned", super::spawn::started_value(started)),
         Finding::Trust(stations) => ("servers", stations.iter().map(station_value).collect()),
         Finding::Status(workers) => ("workers", workers.iter().map(installed_value).collect()),
         Finding::Held(all) => (

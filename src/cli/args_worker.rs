@@ -2,7 +2,10 @@
 
 use clap::Subcommand;
 
-use super::args::{InstallFlags, RunFlags, SudoFlags};
+use super::{
+    args::{InstallFlags, RunFlags, SudoFlags},
+    args_spawn::{LogsFlags, ProcessCommand, SpawnFlags, StopFlags},
+};
 
 #[derive(Debug, Subcommand)]
 pub enum WorkerCommand {
@@ -50,4 +53,19 @@ pub enum WorkerCommand {
         #[command(flatten)]
         run: RunFlags,
     },
+    /// Start an installed worker with a model, and leave it running when it is healthy
+    ///
+    /// Prints its process and its address. Until it is healthy it ends with this run: Ctrl+C leaves nothing behind.
+    Spawn(Box<SpawnFlags>),
+    /// The workers that were spawned
+    #[command(subcommand)]
+    Process(ProcessCommand),
+    /// The same as process list
+    Ps(RunFlags),
+    /// End a worker that was spawned, and look that it is gone
+    ///
+    /// TERM to its session, a grace (--grace, 10s), KILL. What rbee did not start is never touched.
+    Stop(StopFlags),
+    /// Show what a worker says
+    Logs(LogsFlags),
 }

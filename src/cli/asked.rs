@@ -47,6 +47,12 @@ pub enum Answer {
     Models,
     /// One worker, in the catalog and on the hosts.
     Worker(WorkerId),
+    /// Process and address of what was spawned.
+    Spawned,
+    /// What was spawned, a row each.
+    Processes,
+    /// One of them, with all that is known.
+    Process,
     /// A recipe, in the words of its folder's author.
     Recipe(Box<super::recipe::About>),
 }

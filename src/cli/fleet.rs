@@ -15,15 +15,15 @@ use super::{
     context::{Context, worker_id},
     door, models, offers,
     output::{self, Kind},
-    password, print, recipe, signals, sudo_password,
+    password, print, recipe, signals, spawn, sudo_password,
     table::table,
     tell, trust, worker,
 };
 use crate::{
     catalog::Catalog,
     engine::{
-        Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, dispatch, gather::Gathering,
-        local_build::LocalBuilds, prebuilt::Prebuilts, request::Wanted,
+        Conclusion, Fleet, LocalFleet, Request, Run, SshFleet, SudoPassword, WorkerRequest, dispatch,
+        gather::Gathering, local_build::LocalBuilds, prebuilt::Prebuilts, request::Wanted,
     },
     inventory::Intent,
     report::{self, Lines},
@@ -65,7 +65,7 @@ async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
         }
         FleetCommand::Install { install, dry_run, sudo, run } => Asked::install(install, dry_run, sudo, run).await?,
         FleetCommand::Model(command) => models::ask(*command)?,
-        FleetCommand::Worker(command) => worker::ask(*command).await?,
+        FleetCommand::Worker(command) => worker::ask(*command, false).await?,
         FleetCommand::Rollback { worker, sudo, run } => {
             let request = Request::Rollback { worker: worker.as_deref().map(worker_id).transpose()? };
             Asked { sudo, ..change(request, run) }
@@ -94,6 +94,7 @@ fn wanted<'a>(request: &'a Request, hosts: &'a [Host]) -> Option<Vec<&'a str>> {
             None => Some(listed()),
         },
         Request::Look { worker } => Some(worker.iter().map(WorkerId::as_str).collect()),
+        Request::Worker(WorkerRequest::Spawn(spawn)) => Some(spawn.worker.iter().map(String::as_str).collect()),
         _ => None,
     }
 }
@@ -247,7 +248,14 @@ pub async fn carry_out(
             Answer::Models => models::show(global, &conclusion),
             Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
             Answer::Recipe(about) => return Ok(recipe::answer(global, &conclusion, about)),
+            Answer::Processes if global.output != OutputForm::Json => spawn::show_list(&conclusion),
+            Answer::Process if global.output != OutputForm::Json => spawn::show_one(&conclusion),
+            Answer::Processes | Answer::Process | Answer::Spawned => {
+                answer::show(global, run.request.verb(), &conclusion, shown);
+            }
         }
+    } else if matches!(asked.answer, Answer::Spawned) {
+        spawn::show_spawned(global, &conclusion);
     }
     Ok(exit(&conclusion, asked.changes_exit))
 }

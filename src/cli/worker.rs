@@ -8,7 +8,7 @@ use super::{
     args_worker::WorkerCommand,
     asked::{Answer, Asked},
     context::{Context, worker_id},
-    fleet, job,
+    fleet, job, spawn,
 };
 use crate::{
     engine::Request,
@@ -26,7 +26,7 @@ pub async fn run(global: Global, Worker { submit, command }: Worker) -> Result<E
     if submit.remote.is_some() || submit.detach {
         return job::submit(&global, &submit, Submission::new(operation(command)?)).await;
     }
-    let asked = ask(command).await?;
+    let asked = ask(command, true).await?;
     let context = Context::here(&global, &asked.run, &asked.install)?;
     fleet::carry_out(&global, context, vec![Host::local()], asked).await
 }
@@ -81,14 +81,25 @@ fn operation(command: WorkerCommand) -> Result<Operation, Complaint> {
                 dry_run,
             }
         }
+        WorkerCommand::Spawn(_)
+        | WorkerCommand::Process(_)
+        | WorkerCommand::Ps(_)
+        | WorkerCommand::Stop(_)
+        | WorkerCommand::Logs(_) => return stays("a running worker"),
         WorkerCommand::Remove { worker, force, .. } => {
             Operation::WorkerRemove { worker_id: worker_id(&worker)?.to_string(), force }
         }
     })
 }
 
-pub async fn ask(command: WorkerCommand) -> Result<Asked, Complaint> {
+/// `here` if it is asked of this machine.
+pub async fn ask(command: WorkerCommand, here: bool) -> Result<Asked, Complaint> {
     Ok(match command {
+        WorkerCommand::Spawn(flags) => spawn::ask_spawn(*flags, here)?,
+        WorkerCommand::Process(command) => spawn::ask_process(command)?,
+        WorkerCommand::Ps(run) => spawn::ask_list(run),
+        WorkerCommand::Stop(flags) => spawn::ask_stop(flags)?,
+        WorkerCommand::Logs(flags) => spawn::ask_logs(flags)?,
         WorkerCommand::Available { all, run } => look(None, Answer::Available { all }, run),
         WorkerCommand::List(run) => Asked::query(Request::Status, run),
         WorkerCommand::Get { worker, run } => {

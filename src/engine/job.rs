@@ -11,6 +11,7 @@ use super::{
     phase::phase,
     query, sudo, trust, undo, variant,
     version::{self, Way},
+    worker,
 };
 use crate::{
     preflight,
@@ -139,6 +140,7 @@ async fn work(
     let (shared, target) = (target, &**target);
     match &run.request {
         Request::Model(request) => model::model(scope, run, host, target, ticket, request, findings).await,
+        Request::Worker(request) => worker::worker(scope, run, target, request, findings).await,
         Request::Ping => {
             phase(scope, Phase::Run, short, |scope| async move { query::ping(&scope, target, started).await })
                 .await

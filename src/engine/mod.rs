@@ -38,6 +38,7 @@ mod undo;
 mod variant;
 pub mod version;
 mod watch;
+pub mod worker;
 
 pub use dispatch::{Conclusion, Run, dispatch};
 pub use failure::Failure;
@@ -47,3 +48,4 @@ pub use model::{Download, ModelFinding, ModelRequest};
 pub use query::{Finding, Held, InstalledState, WorkerStatus};
 pub use request::{Binary, BuildPlace, InstallRequest, Request};
 pub use sudo_password::SudoPassword;
+pub use worker::{Running, SpawnRequest, WorkerRequest};

@@ -14,6 +14,7 @@ use super::{
     request::{BuildPlace, InstallRequest},
     roster, trust, undo,
     variant::need,
+    worker::Running,
 };
 use crate::{
     install,
@@ -21,6 +22,7 @@ use crate::{
     scope::Scope,
     target::{Captured, Command, Target, ssh::Station},
     vocab::{Digest, Facts, Host, Manifest, WorkerId, text::human_duration},
+    workers::Started,
 };
 
 /// One thing that a host said.
@@ -48,6 +50,10 @@ pub enum Finding {
     Plan(Vec<plan::WorkerPlan>),
     /// What bash read in a recipe.
     Recipe(Box<super::author::Reading>),
+    /// Workers that were spawned.
+    Processes(Vec<Running>),
+    /// One that is there now.
+    Spawned(Box<Started>),
 }
 
 /// An installed worker and what became of it.
@@ -110,6 +116,12 @@ impl Finding {
             Self::Model(found) => found.words(),
             Self::Trust(stations) => trust::words(stations),
             Self::Recipe(reading) => reading.words(),
+            Self::Processes(all) => match all.len() {
+                0 => "no worker runs".into(),
+                1 => "1 worker".into(),
+                n => format!("{n} workers"),
+            },
+            Self::Spawned(started) => started.spawned.url(),
             Self::Plan(plans) => plans.iter().map(plan::WorkerPlan::words).collect::<Vec<_>>().join("; "),
         }
     }

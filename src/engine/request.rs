@@ -8,6 +8,7 @@ use super::{
     ModelRequest,
     author::{RecipeRequest, RecipeTask},
     gather::FetchPlace,
+    worker::WorkerRequest,
 };
 use crate::{
     catalog::Pick,
@@ -48,6 +49,8 @@ pub enum Request {
     /// For the authors of recipes.
     Recipe(RecipeRequest),
     Model(ModelRequest),
+    /// Workers that run.
+    Worker(WorkerRequest),
 }
 
 impl Request {
@@ -57,6 +60,7 @@ impl Request {
             Self::Ping | Self::Check(_) | Self::Trust { .. } | Self::Status | Self::Look { .. } => false,
             Self::Install(request) => !request.dry_run,
             Self::Model(request) => request.changes(),
+            Self::Worker(request) => request.changes(),
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
             Self::Recipe(request) => matches!(request.task, RecipeTask::Build(_)),
         }
@@ -86,6 +90,7 @@ impl Request {
             Self::Remove { .. } => "remove",
             Self::Recipe(request) => request.verb(),
             Self::Model(request) => request.verb(),
+            Self::Worker(request) => request.verb(),
         }
     }
 }

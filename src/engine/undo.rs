@@ -104,7 +104,7 @@ async fn refuse_running(scope: &Scope, run: &Run, target: &dyn Target, found: &[
             let text = format!("{} runs ({many} {})", manifest.path, pids.join(", "));
             return Err(Failure::refused(
                 text,
-                Some("end it first, or say --force to remove it under its feet".into()),
+                Some("end it first (rbee worker stop), or say --force to remove it under its feet".into()),
             ));
         }
     }

@@ -10,6 +10,7 @@ pub mod event;
 pub mod facts;
 pub mod host;
 pub mod ids;
+pub mod launch;
 pub mod mirror;
 pub mod outcome;
 pub mod recipe;
@@ -27,6 +28,7 @@ pub use event::{
 pub use facts::Facts;
 pub use host::{Host, Route};
 pub use ids::{HostName, InvalidName, RunId, WorkerId};
+pub use launch::{Keeping, Launch, SpawnId, Spawned};
 pub use mirror::{InvalidMirror, Mirror};
 pub use outcome::{ExitCode, Outcome, Reason};
 pub use recipe::{Accelerator, Needs, Prebuilt, RecipeMeta, WorkerMeta};

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Dependency, Digest, Mirror, WorkerId};
+use super::{Dependency, Digest, Launch, Mirror, WorkerId};
 
 /// What a worker computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +72,8 @@ pub struct WorkerMeta {
     pub entry: Option<String>,
     /// Where it is published ready to run.
     pub prebuilt: Option<Prebuilt>,
+    /// How it is started; of one that does not say, nobody knows.
+    pub run: Option<Launch>,
     /// Extra environment of the build.
     pub features: Vec<String>,
     /// Other places of its sources.
@@ -98,6 +100,7 @@ impl WorkerMeta {
             cpu_level: None,
             entry: None,
             prebuilt: None,
+            run: None,
             features: Vec::new(),
             mirrors: Vec::new(),
             submodules: false,

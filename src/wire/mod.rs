@@ -10,6 +10,7 @@ pub mod job;
 pub mod manifest;
 pub mod operation;
 mod record;
+pub mod spawned;
 mod text;
 mod time;
 mod word;

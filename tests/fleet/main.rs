@@ -17,6 +17,7 @@ mod packages;
 mod prebuilt;
 mod progress;
 mod scale;
+mod spawn;
 #[path = "../support/sshd.rs"]
 mod sshd;
 mod stage;

@@ -1,0 +1,7 @@
+# Ends a kept worker, looks that it is gone, and takes its folder away. Given: ID, G.
+# shellcheck disable=SC2154
+d=$W/$ID
+[ -d "$d/kept" ] || { put absent; exit 0; }
+finish "$d" || { put "left$left"; exit 0; }
+rm -rf "$d" || exit
+put "gone $how"
