@@ -8,6 +8,7 @@ pub mod build;
 pub mod catalog;
 pub mod cli;
 pub mod client;
+pub mod daemon;
 pub mod engine;
 pub mod hive;
 pub mod install;

@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["inventory", "process", "report"],
     &["target"],
     &["transfer", "archive"],
-    &["artifacts", "catalog", "recipe", "preflight", "install", "models"],
+    &["artifacts", "catalog", "recipe", "preflight", "install", "models", "daemon"],
     &["build", "prebuilt", "workers"],
     &["engine"],
     &["client", "job"],

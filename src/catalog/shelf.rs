@@ -23,6 +23,9 @@ use crate::vocab::{Facts, RecipeMeta, WorkerId, WorkerMeta, recipe::RecipeFile};
 
 static BUILT_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/pkgbuilds");
 
+/// The recipe that is no worker's.
+const OWN: &str = "rbee";
+
 const TEXT_BYTES: u64 = 1 << 20;
 /// Folders looked at in one catalog.
 const WORKERS: usize = 2000;
@@ -81,7 +84,7 @@ impl Catalog {
         for source in sources {
             match source {
                 CatalogSource::BuiltIn => {
-                    for folder in BUILT_IN.dirs() {
+                    for folder in BUILT_IN.dirs().filter(|folder| folder.path() != Path::new(OWN)) {
                         catalog.add(built_in(folder)?);
                     }
                 }
@@ -266,6 +269,12 @@ fn built_in_files(folder: &Dir<'static>) -> Vec<RecipeFile> {
     collect(folder, folder.path(), &mut files);
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
+}
+
+/// rbee's own recipe, as it is built in.
+pub(super) fn own() -> Result<RecipeMeta, CatalogError> {
+    let missing = || CatalogError::NoRecipe(OWN.into());
+    built_in(BUILT_IN.get_dir(OWN).ok_or_else(missing)?)?.read()
 }
 
 /// The subfolders of a catalog that are recipes; hidden ones, plain files and other folders are not.

@@ -125,6 +125,7 @@ fn rows(verb: &str, conclusion: &Conclusion, host: &HostSummary) -> Vec<Vec<Stri
             | Finding::Recipe(_)
             | Finding::Model(_)
             | Finding::Processes(_)
+            | Finding::Hive(_)
             | Finding::Spawned(_) => Vec::new(),
             Finding::Status(workers) if workers.is_empty() => {
                 vec![vec![name.clone(), "-".into(), String::new(), "nothing is installed".into()]]
@@ -256,6 +257,7 @@ pub fn document(verb: &str, conclusion: &Conclusion) -> Value {
 
 fn one(finding: &Finding) -> (&'static str, Value) {
     match finding {
+        Finding::Hive(found) => ("hive", super::daemon::value(found)),
         Finding::Model(found) => ("model", super::models::value(found)),
         Finding::Ping { connected, round_trip } => (
             "ping",

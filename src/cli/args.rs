@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::{
+    args_daemon::FleetHiveCommand,
     args_hive::{HiveCommand, Job, Worker},
     args_model::ModelCommand,
     args_prebuilt::PrebuiltHow,
@@ -191,6 +192,9 @@ pub enum FleetCommand {
     /// Models: fetch, check and remove them
     #[command(subcommand)]
     Model(Box<ModelCommand>),
+    /// The hives of hosts: bring, start, stop, look, upgrade, remove
+    #[command(subcommand)]
+    Hive(Box<FleetHiveCommand>),
     /// Run a command
     Exec {
         /// The command and its arguments; one single word is taken as a line for the shell

@@ -43,6 +43,8 @@ pub enum Answer {
     Hosts,
     /// The catalog's workers.
     Available { all: bool },
+    /// What becomes of the hosts' hives.
+    Hives,
     /// What the hosts' caches hold.
     Models,
     /// One worker, in the catalog and on the hosts.

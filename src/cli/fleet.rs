@@ -13,7 +13,7 @@ use super::{
     asked::{Answer, Asked, install_request},
     bench, catalogs,
     context::{Context, worker_id},
-    door, models, offers,
+    daemon, door, models, offers,
     output::{self, Kind},
     password, print, recipe, signals, spawn, sudo_password,
     table::table,
@@ -64,6 +64,7 @@ async fn ask(command: FleetCommand) -> Result<Asked, Complaint> {
             Asked { install, changes_exit: exit_code, ..query(request, run) }
         }
         FleetCommand::Install { install, dry_run, sudo, run } => Asked::install(install, dry_run, sudo, run).await?,
+        FleetCommand::Hive(command) => daemon::ask(*command).await?,
         FleetCommand::Model(command) => models::ask(*command)?,
         FleetCommand::Worker(command) => worker::ask(*command, false).await?,
         FleetCommand::Rollback { worker, sudo, run } => {
@@ -245,6 +246,7 @@ pub async fn carry_out(
         match &asked.answer {
             Answer::Hosts => answer::show(global, run.request.verb(), &conclusion, shown),
             Answer::Available { all } => offers::available(global, &run.catalog, &conclusion, *all),
+            Answer::Hives => daemon::show(global, &conclusion),
             Answer::Models => models::show(global, &conclusion),
             Answer::Worker(id) => offers::one(global, &run.catalog, &conclusion, id)?,
             Answer::Recipe(about) => return Ok(recipe::answer(global, &conclusion, about)),

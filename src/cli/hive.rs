@@ -2,9 +2,10 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     net::Ipv4Addr,
     os::unix::fs::OpenOptionsExt,
+    process::Stdio,
     time::Duration,
 };
 
@@ -29,6 +30,7 @@ use super::{
     tell,
 };
 use crate::{
+    daemon::KNOWN,
     hive::{Door, Doors, Patience, serve, socket, token},
     job::{Closed, Limits, Registry},
     scope::CancelReason,
@@ -36,6 +38,8 @@ use crate::{
     wire::job::JobState,
 };
 
+/// Whoever ends its own side may still wait for an answer; a client that is gone is let go after so long.
+const LISTENING: Duration = Duration::from_secs(10);
 /// Between two looks for jobs that ended long ago.
 const EXPIRE: Duration = Duration::from_secs(600);
 
@@ -65,7 +69,7 @@ async fn serve_here(global: &Global, flags: ServeFlags) -> Result<ExitCode, Comp
         exit: ExitCode::Usage,
     };
     socket::make_dir(&places.hive()).map_err(|error| cannot("keep the hive's state", &error))?;
-    let _only = only_one(&places)?;
+    let mut only = only_one(&places)?;
     let token = token::open(&places.token()).map_err(|error| cannot("use the token", &error))?;
     let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, flags.port)).await.map_err(|error| {
         cannot(&format!("listen on 127.0.0.1:{}", flags.port), &error)
@@ -99,6 +103,7 @@ async fn serve_here(global: &Global, flags: ServeFlags) -> Result<ExitCode, Comp
             }
         }
     });
+    record(&mut only, port).map_err(|error| cannot("write down which process serves", &error))?;
     match global.output {
         OutputForm::Json => {
             print(&format!("{}\n", json!({ "v": 1, "socket": path, "url": url, "pid": std::process::id() })));
@@ -110,6 +115,7 @@ async fn serve_here(global: &Global, flags: ServeFlags) -> Result<ExitCode, Comp
     expiring.abort();
     stop.cancel();
     let _ = serving.await;
+    let _ = only.set_len(0);
     tracing::info!("hive ended");
     Ok(match closed {
         Closed::Clean => ExitCode::Ok,
@@ -129,6 +135,18 @@ fn only_one(places: &Places) -> Result<Flock<fs::File>, Complaint> {
         }
         error => failed(&error),
     })
+}
+
+/// Writes who serves into the file that is locked: what `rbee fleet hive` knows this process by, as a shell reads it.
+fn record(file: &mut fs::File, port: u16) -> std::io::Result<()> {
+    // A shell's own words, so that one that asks later finds the same: the start of its parent, and the boot.
+    let script = format!("{KNOWN}boot; born \"$PPID\"; printf '%s %s' \"$s\" \"$b\"");
+    let said = std::process::Command::new("/bin/sh").args(["-c", &script]).stdin(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let program = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
+    let line = format!("{} {said} {port} {} {program}", std::process::id(), env!("CARGO_PKG_VERSION"));
+    file.set_len(0)?;
+    file.write_all(format!("{}\n", line.replace('\n', " ")).as_bytes())
 }
 
 /// Serves until a signal or a client ends it, and all jobs have ended.
@@ -221,6 +239,7 @@ async fn dial_stdio() -> Result<ExitCode, Complaint> {
     let (mut from, mut to) = stream.into_split();
     let there = tokio::spawn(async move {
         let _ = copy(&mut tokio::io::stdin(), &mut to).await;
+        tokio::time::sleep(LISTENING).await;
         let _ = to.shutdown().await;
     });
     let mut out = tokio::io::stdout();

@@ -4,6 +4,7 @@
 
 mod answer;
 mod args;
+mod args_daemon;
 mod args_hive;
 mod args_model;
 mod args_once;
@@ -16,6 +17,7 @@ mod bench;
 mod cache;
 mod catalogs;
 mod context;
+mod daemon;
 mod door;
 mod fleet;
 mod follow;

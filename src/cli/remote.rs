@@ -20,8 +20,7 @@ use crate::{
 };
 
 /// What runs on a host: rbee where it is usually installed, whatever PATH a session over SSH has.
-const DIAL: &str =
-    "exec /bin/sh -c 'PATH=\"$HOME/.local/bin:/usr/local/bin:$PATH\"; export PATH; exec rbee hive dial-stdio'";
+const DIAL: &str = "exec /bin/sh -c 'PATH=\"$HOME/.local/bin:${RBEE_PREFIX:-/usr/local}/bin:$PATH\"; export PATH; exec rbee hive dial-stdio'";
 
 /// A hive's refusal as a complaint.
 pub fn complain(error: &ClientError) -> Complaint {

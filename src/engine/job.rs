@@ -7,7 +7,7 @@ use super::{
     bench::Bench,
     census::Known,
     dispatch::Ticket,
-    install, model, needs,
+    hive, install, model, needs,
     phase::phase,
     query, sudo, trust, undo, variant,
     version::{self, Way},
@@ -141,6 +141,7 @@ async fn work(
     match &run.request {
         Request::Model(request) => model::model(scope, run, host, target, ticket, request, findings).await,
         Request::Worker(request) => worker::worker(scope, run, target, request, findings).await,
+        Request::Hive(request) => hive::hive(scope, run, host, shared, ticket, request, findings).await,
         Request::Ping => {
             phase(scope, Phase::Run, short, |scope| async move { query::ping(&scope, target, started).await })
                 .await

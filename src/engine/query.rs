@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Failure, ModelFinding, Run,
+    Failure, HiveFinding, ModelFinding, Run,
     bench::Bench,
     dispatch::Ticket,
     group::{Need, Place, Source},
@@ -46,6 +46,8 @@ pub enum Finding {
     Trust(Vec<Station>),
     /// What it said about models.
     Model(ModelFinding),
+    /// Its hive.
+    Hive(Box<HiveFinding>),
     /// What would be done, a plan a worker.
     Plan(Vec<plan::WorkerPlan>),
     /// What bash read in a recipe.
@@ -114,6 +116,7 @@ impl Finding {
             Self::Held(held) => installed(held.iter().map(|held| &held.status)),
             Self::Facts(facts) => facts.platform(),
             Self::Model(found) => found.words(),
+            Self::Hive(found) => found.words(),
             Self::Trust(stations) => trust::words(stations),
             Self::Recipe(reading) => reading.words(),
             Self::Processes(all) => match all.len() {
@@ -163,7 +166,7 @@ pub async fn held(scope: &Scope, target: &dyn Target, facts: &Facts, worker: &Wo
     Ok(all)
 }
 
-async fn states(
+pub(super) async fn states(
     scope: &Scope,
     target: &dyn Target,
     manifests: impl Iterator<Item = &Manifest>,

@@ -5,7 +5,7 @@ use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 use super::{
-    ModelRequest,
+    HiveRequest, ModelRequest,
     author::{RecipeRequest, RecipeTask},
     gather::FetchPlace,
     worker::WorkerRequest,
@@ -51,6 +51,8 @@ pub enum Request {
     Model(ModelRequest),
     /// Workers that run.
     Worker(WorkerRequest),
+    /// The daemon of a host.
+    Hive(Box<HiveRequest>),
 }
 
 impl Request {
@@ -61,6 +63,7 @@ impl Request {
             Self::Install(request) => !request.dry_run,
             Self::Model(request) => request.changes(),
             Self::Worker(request) => request.changes(),
+            Self::Hive(request) => request.task.changes(),
             Self::Exec { .. } | Self::Rollback { .. } | Self::Remove { .. } => true,
             Self::Recipe(request) => matches!(request.task, RecipeTask::Build(_)),
         }
@@ -70,6 +73,7 @@ impl Request {
     pub fn mirrors(&self) -> &[Mirror] {
         match self {
             Self::Install(request) => &request.mirrors,
+            Self::Hive(request) => &request.own.mirrors,
             _ => &[],
         }
     }
@@ -91,6 +95,7 @@ impl Request {
             Self::Recipe(request) => request.verb(),
             Self::Model(request) => request.verb(),
             Self::Worker(request) => request.verb(),
+            Self::Hive(request) => request.task.verb(),
         }
     }
 }

@@ -150,6 +150,9 @@ struct Shutdown {
     /// Cancel what runs instead of waiting for it.
     #[serde(default)]
     now: bool,
+    /// Only if there is nothing to cancel or to wait for.
+    #[serde(default)]
+    idle: bool,
 }
 
 /// `POST /v1/shutdown`
@@ -171,7 +174,12 @@ pub async fn shutdown(
         serde_json::from_slice(&read_json(request).await?).map_err(bad)?
     };
     let registry = door.registry();
-    registry.stop_taking();
+    if !asked.idle {
+        registry.stop_taking();
+    } else if let Some(left) = registry.stop_if_idle() {
+        let text = format!("it was to end only without jobs, and {left} have not ended");
+        return Err(Problem::new(StatusCode::CONFLICT, text).hint("wait for them, or send {\"now\": true}"));
+    }
     tracing::info!(by = %peer, now = asked.now, "shutdown");
     if asked.now {
         registry.cancel_all(&peer.to_string(), CancelReason::Client);

@@ -33,7 +33,7 @@ use crate::{
 pub use serve::{Doors, Patience, serve};
 
 /// The port that a hive has unless it is told another.
-pub const PORT: u16 = 7835;
+pub const PORT: u16 = crate::daemon::PORT;
 
 /// Why a submission cannot become work, or a question no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -189,6 +189,18 @@ impl Registry {
         self.0.closing.send_replace(true);
     }
 
+    /// As [`Registry::stop_taking`], if no job is there that has not ended; else how many are, and nothing changes.
+    pub fn stop_if_idle(&self) -> Option<usize> {
+        // Whoever is added meanwhile waits here, and sees that it came too late.
+        let jobs = lock(&self.0.jobs);
+        let left = jobs.values().filter(|job| !job.state().is_end()).count();
+        if left > 0 {
+            return Some(left);
+        }
+        self.stop_taking();
+        None
+    }
+
     /// Ends when jobs are no longer taken.
     pub async fn stopped_taking(&self) {
         let _ = self.0.closing.subscribe().wait_for(|closing| *closing).await;
@@ -245,7 +257,12 @@ impl Registry {
         store::make_dir(dir).map_err(failed)?;
         store::write(dir, &form).map_err(failed)?;
         let job = Arc::new(Job::new(id, dir.to_owned(), form, cancel, Log::new(dir, self.0.limits.log)));
-        lock(&self.0.jobs).insert(job.id.to_string(), job.clone());
+        let mut jobs = lock(&self.0.jobs);
+        if self.is_closing() {
+            let _ = std::fs::remove_dir_all(dir);
+            return Err(JobError::Ending);
+        }
+        jobs.insert(job.id.to_string(), job.clone());
         Ok(job)
     }
 }

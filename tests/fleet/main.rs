@@ -4,6 +4,7 @@
 
 mod cancel;
 mod catalog;
+mod daemon;
 mod faults;
 mod fetch;
 mod hive;

@@ -187,6 +187,11 @@ fn a_hive_ends_when_its_jobs_have() {
     let gate = stage.lab.dir().join("gate");
     let id = hive.exec(&format!("until [ -e {} ]; do sleep 0.1; done", gate.display()));
     hive.until_state(&id, "running");
+    // Not with a job, if it was to be without; then it goes on as before.
+    let idle = json!({ "idle": true });
+    hive.ask("POST", "/v1/shutdown", Some(&idle)).is(409);
+    let other = hive.exec("true");
+    hive.until_state(&other, "completed");
     let answer = hive.ask("POST", "/v1/shutdown", None).is(202).json();
     assert_eq!(answer["jobs_left"], 1, "{answer}");
     hive.ask("POST", "/v1/jobs", Some(&json!({ "operation": "ping" }))).is(503);
@@ -197,6 +202,9 @@ fn a_hive_ends_when_its_jobs_have() {
     // And at once, with what runs.
     let hive = stage.hive("");
     assert_eq!(hive.job(&id)["state"], "completed");
+    hive.ask("POST", "/v1/shutdown", Some(&idle)).is(202);
+    hive.live.end().exits(0);
+    let hive = stage.hive("");
     let word = token();
     let id = hive.exec(&format!("trap '' TERM; sleep {word}; sleep {word}"));
     until_seen(&word, 1);
