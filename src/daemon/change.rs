@@ -22,7 +22,7 @@ pub struct Before<'a> {
 /// # Errors
 /// As [`Target::run`].
 pub async fn register(scope: &Scope, target: &dyn Target, places: &Places) -> Result<(), DaemonError> {
-    Ok(target.cleanup(scope, &on_close(places, &scope.events().run().to_string())).await?)
+    Ok(target.cleanup(scope, &on_close(places, scope.events().run().as_str())).await?)
 }
 
 /// Lays aside what there is.

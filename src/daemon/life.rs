@@ -68,17 +68,18 @@ pub async fn survey(scope: &Scope, target: &dyn Target, places: &Places) -> Resu
     Ground::read(&text)
 }
 
-/// The process that serves, and its start.
+/// Whether a process is still there: a hive clears its record before it is quite gone.
 ///
 /// # Errors
 /// The host could not be asked.
-pub async fn serving(
+pub async fn lives(
     scope: &Scope,
     target: &dyn Target,
     places: &Places,
-) -> Result<Option<(u32, String)>, DaemonError> {
-    let (_, text) = any(scope, target, "look for the hive", &script::serving(places)).await?;
-    Ok(Look::read(&text).serving)
+    (pid, start): (u32, &str),
+) -> Result<bool, DaemonError> {
+    let (status, _) = any(scope, target, "look for the hive", &script::lives(places, pid, start)).await?;
+    Ok(status == 0)
 }
 
 /// Writes what starts it, and makes its keeper know it.

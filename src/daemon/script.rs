@@ -83,9 +83,9 @@ pub fn survey(places: &Places) -> String {
     with_known(places, SURVEY)
 }
 
-/// Who serves, if somebody does.
-pub fn serving(places: &Places) -> String {
-    with_known(places, &format!("! serving || {SAY}"))
+/// Whether a process is still there, whatever the record says by now: status 0.
+pub fn lives(places: &Places, pid: u32, start: &str) -> String {
+    with_known(places, &format!("born {pid}\n[ \"$s\" != gone ] && [ \"$s\" = {} ]\n", sh_quote(start)))
 }
 
 /// One look: who serves, whether it answers, and what its keeper thinks. `started` is a child of ours, to be seen alive.

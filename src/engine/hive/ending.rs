@@ -78,7 +78,7 @@ impl Errand<'_> {
                 let short = scope.within("asking the hive", self.run.settings.limits.short);
                 match daemon::tell(&short, self.target(), &self.places, order, in_change).await? {
                     Told::Ending(left) => break left,
-                    Told::Gone => return Ok(()),
+                    Told::Gone => break 0,
                     Told::Silent if now => return self.by_force(&scope, ground, process).await,
                     Told::Silent => return Err(self.is_silent(process.pid)),
                     Told::Busy => {
@@ -107,8 +107,7 @@ impl Errand<'_> {
     async fn gone(&self, scope: &Scope, process: &Process, patience: Option<Duration>) -> Result<bool, Failure> {
         let begun = Instant::now();
         loop {
-            let found = daemon::serving(scope, self.target(), &self.places).await?;
-            if !found.is_some_and(|found| found == (process.pid, process.start.clone())) {
+            if !daemon::lives(scope, self.target(), &self.places, (process.pid, &process.start)).await? {
                 return Ok(true);
             }
             if patience.is_some_and(|patience| begun.elapsed() > patience) {
