@@ -81,7 +81,7 @@ pub struct ModelFlags {
     #[arg(long, value_enum, default_value = "auto", env = "RBEE_VIA")]
     pub via: ViaWay,
     /// Connections of each host at a time
-    #[arg(long, value_name = "N", default_value_t = 8, env = "RBEE_CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 16, env = "RBEE_CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub connections: u32,
     /// Bytes a second for all hosts together, as 50MB
     #[arg(long, value_name = "SIZE", env = "RBEE_LIMIT_RATE", value_parser = size)]

@@ -14,7 +14,7 @@ use super::{
     script,
     shipment::Shipment,
     small,
-    survey::survey,
+    survey::{Look, survey},
     tally::Tally,
 };
 use crate::{
@@ -80,7 +80,7 @@ pub async fn prepare(scope: &Scope, target: &dyn Target, shipment: &Shipment) ->
         Some(file) => Some(shipment.link(scope, file, None).await?.link.origin),
         None => None,
     };
-    let survey = survey(scope, target, &shipment.manifest, &files, origin.as_deref()).await?;
+    let survey = survey(scope, target, &shipment.manifest, &files, Look::All(origin.as_deref())).await?;
     plan(&shipment.manifest, &survey, &shipment.options)
 }
 

@@ -18,7 +18,7 @@ use super::{
     said::{End, Listener},
     script,
     shipment::Shipment,
-    survey::survey,
+    survey::{Look, survey},
     tally::Tally,
 };
 use crate::{
@@ -47,12 +47,7 @@ pub async fn fetch(
 ) -> Result<(), ModelError> {
     let mut memory = Memory::default();
     loop {
-        let seen = survey(scope, target, &shipment.manifest, &[file], None).await?;
-        if seen.has(file) {
-            tally.settle(file.size);
-            return Ok(());
-        }
-        let parts = seen.parts.get(&file.blob).cloned().unwrap_or_default();
+        let Some(parts) = lacking(scope, target, shipment, file, tally).await? else { return Ok(()) };
         let connections = if memory.plain { 1 } else { shipment.options.connections };
         let parts = if memory.plain { whole(&parts) } else { parts };
         let rest =
@@ -78,6 +73,22 @@ pub async fn fetch(
             }
         }
     }
+}
+
+/// What the host has of a blob that is not whole there; one that is whole is settled.
+pub async fn lacking(
+    scope: &Scope,
+    target: &dyn Target,
+    shipment: &Shipment,
+    file: &ModelFile,
+    tally: &Tally,
+) -> Result<Option<Parts>, ModelError> {
+    let mut seen = survey(scope, target, &shipment.manifest, &[file], Look::Files).await?;
+    if seen.has(file) {
+        tally.settle(file.size);
+        return Ok(None);
+    }
+    Ok(Some(seen.parts.remove(&file.blob).unwrap_or_default()))
 }
 
 /// Without ranges only what begins at the beginning counts, and nothing of it can be gone on with.

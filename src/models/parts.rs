@@ -42,7 +42,7 @@ pub struct Rest {
 const MIB: u64 = 1 << 20;
 /// Shorter segments spend their time on handshakes.
 const LEAST: u64 = 8 * MIB;
-const MOST: u64 = 64 * MIB;
+const MOST: u64 = 32 * MIB;
 /// A script lists them all.
 const MOST_SEGMENTS: u64 = 1000;
 
@@ -51,8 +51,9 @@ pub fn cut_for(size: u64, connections: u32) -> u64 {
     let lanes = u64::from(connections.max(1));
     let rounds = size.div_ceil(lanes * MOST).max(1);
     let even = size.div_ceil(lanes * rounds).max(1);
+    // One connection goes through from the beginning to the end.
     if lanes == 1 {
-        return size.div_ceil(rounds.min(MOST_SEGMENTS)).max(1);
+        return size.max(1);
     }
     even.max(LEAST).max(size.div_ceil(MOST_SEGMENTS)).next_multiple_of(MIB)
 }
@@ -60,7 +61,9 @@ pub fn cut_for(size: u64, connections: u32) -> u64 {
 /// What is still to come of `size` bytes.
 pub fn rest(size: u64, connections: u32, parts: &Parts) -> Rest {
     let sane = |cut: &u64| *cut > 0 && size.div_ceil(*cut) <= MOST_SEGMENTS * 2;
-    let cut = parts.cut.filter(sane).unwrap_or_else(|| cut_for(size, connections));
+    // Without a segment on its way, nothing hangs on how it was cut.
+    let cut =
+        parts.cut.filter(sane).filter(|_| !parts.segments.is_empty()).unwrap_or_else(|| cut_for(size, connections));
     let mut rest = Rest { cut, have: parts.base.min(size), ..Rest::default() };
     // More than the whole is not the beginning of it.
     let base = if parts.base > size { 0 } else { parts.base };
@@ -109,12 +112,20 @@ mod tests {
 
     #[test]
     fn cuts_are_even_and_sensible() {
-        assert_eq!(cut_for(1 << 30, 8), 64 * MIB);
-        assert_eq!(cut_for(600 * MIB, 8), 38 * MIB);
+        assert_eq!(cut_for(1 << 30, 8), 32 * MIB);
+        assert_eq!(cut_for(600 * MIB, 8), 25 * MIB);
         assert_eq!(cut_for(1 << 20, 8), LEAST);
-        assert_eq!(cut_for(100 * MIB, 1), 50 * MIB);
+        assert_eq!(cut_for(100 * MIB, 1), 100 * MIB);
         assert!((1_u64 << 40).div_ceil(cut_for(1 << 40, 8)) <= 1000);
         assert_eq!(cut_for(0, 8), LEAST);
+    }
+
+    #[test]
+    fn a_beginning_alone_binds_nobody_to_its_cuts() {
+        let parts = Parts { cut: Some(1 << 30), base: 100 * MIB, segments: Vec::new() };
+        assert_eq!(rest(1 << 30, 8, &parts).cut, 32 * MIB);
+        let rest = rest(1 << 30, 1, &parts);
+        assert_eq!(rest.segments, [Segment { start: 100 * MIB, len: (1 << 30) - 100 * MIB, have: 0 }]);
     }
 
     #[test]

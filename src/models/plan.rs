@@ -42,7 +42,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             via: Via::Auto,
-            connections: 8,
+            connections: 16,
             rate: None,
             silence: std::time::Duration::from_secs(20),
             stall: std::time::Duration::from_secs(600),

@@ -10,13 +10,12 @@ use std::path::PathBuf;
 
 use super::{
     ModelError,
-    fetch::{fetch, pass},
+    fetch::{fetch, lacking, pass},
     manifest::ModelFile,
     parts::{Rest, Segment, rest},
     said::End,
     shipment::Shipment,
     small::muted,
-    survey::survey,
     tally::Tally,
 };
 use crate::{
@@ -41,12 +40,7 @@ pub async fn relay(
     let path = spooled(scope, shipment, file, tally).await?;
     let mut tries = 0;
     loop {
-        let seen = survey(scope, target, &shipment.manifest, &[file], None).await?;
-        if seen.has(file) {
-            tally.settle(file.size);
-            return Ok(());
-        }
-        let parts = seen.parts.get(&file.blob).cloned().unwrap_or_default();
+        let Some(parts) = lacking(scope, target, shipment, file, tally).await? else { return Ok(()) };
         let rest = rest(file.size, shipment.options.connections, &parts);
         tally.current(rest.have);
         // What the beginning of a segment is in already must come apart first.

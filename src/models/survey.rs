@@ -39,6 +39,15 @@ pub struct Survey {
     pub files: HashSet<String>,
 }
 
+/// What is asked about.
+#[derive(Debug, Clone, Copy)]
+pub enum Look<'a> {
+    /// What of the files is there.
+    Files,
+    /// Room and tools, too, and whether this origin is in reach.
+    All(Option<&'a str>),
+}
+
 /// Looks at `files` of a model.
 ///
 /// # Errors
@@ -48,17 +57,22 @@ pub async fn survey(
     target: &dyn Target,
     manifest: &Manifest,
     files: &[&ModelFile],
-    origin: Option<&str>,
+    look: Look<'_>,
 ) -> Result<Survey, ModelError> {
     let mut all = Survey::default();
     let folder = manifest.repo.folder();
     for (at, piece) in script::pieces(files, |file| file.path.len() + 90).into_iter().enumerate() {
         let blobs: Vec<String> = piece.iter().map(|file| format!("{} {}", file.blob, file.size)).collect();
         let paths: Vec<&str> = piece.iter().map(|file| file.path.as_str()).collect();
+        let (all_of_it, origin) = match look {
+            Look::All(origin) if at == 0 => ("yes", origin.unwrap_or_default()),
+            _ => ("", ""),
+        };
         let values = [
             ("M", folder.as_str()),
             ("K", &manifest.commit),
-            ("O", origin.filter(|_| at == 0).unwrap_or_default()),
+            ("W", all_of_it),
+            ("O", origin),
             ("REF", &manifest.revision),
             ("BLOBS", &blobs.join(" ")),
             ("F", &paths.join("\n")),

@@ -1,5 +1,5 @@
 # What all of these scripts share. POSIX sh; the value of each variable that is not set here is put before the text.
-# shellcheck disable=SC2034,SC2154,SC2086,SC2015
+# shellcheck disable=SC2034,SC2154,SC2086,SC2015,SC2046
 
 # A line as it is. The printf of mksh is a program: what it prints would be among its arguments.
 if [ -n "${KSH_VERSION-}" ]; then
@@ -13,7 +13,10 @@ nap() { sleep 0.2 2>/dev/null || sleep 1; }
 # The hub's cache, as its own clients find it.
 C=${HF_HUB_CACHE:-${HUGGINGFACE_HUB_CACHE:-${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}/hub}}
 
-size() { n=$(wc -c <"$1") && n=$((n)); }
+# Sets `n` to the length of a file. Some `wc` read all of it, and some shells cannot count so far.
+size() {
+  set -- $(ls -nL "$1") && n=$5
+}
 
 # Prints the digest of its input with whatever there is.
 hashed() {

@@ -38,6 +38,24 @@ if [ -n "$FIX" ]; then
   tail -c "+$(($2 + 1))" "s.$1" >f.new && mv f.new "s.$3" && rm -f "s.$1"
 fi
 
+# One connection for all that is missing writes behind the beginning itself, so that nothing has to be put together.
+one=''
+set -- $S
+if [ $# = 3 ] && [ "$X" != plain ] && [ "$U" != - ]; then
+  one=yes
+  [ ! -s "s.$1" ] || { cat "s.$1" >>base && rm -f "s.$1"; } || { rm -f "$L"; fatal disk "cannot write to $P"; }
+fi
+
+over() { expr "$1" '>=' "$2" >/dev/null; }
+
+# Sets `have` to what is there of the segment in $f, whose first byte is in $1.
+gauge() {
+  have=0
+  [ -e "$f" ] && size "$f" || return 0
+  have=$n
+  [ -z "$one" ] || have=$(expr "$n" - "$1")
+}
+
 # Reads the headers of the last answer in $1.
 answered() {
   st='' range='' after='' limit=''
@@ -56,16 +74,16 @@ answered() {
 # One segment, from the byte where it stands.
 segment() {
   f=s.$1 tries=0
+  [ -z "$one" ] || f=base
   while :; do
-    have=0
-    [ ! -e "$f" ] || { size "$f" && have=$n; }
-    if [ "$X" = plain ] && [ "$have" -gt 0 ] && [ "$have" -lt "$3" ]; then
-      true >|"$f"
-      have=0
-    fi
-    if [ "$have" -ge "$3" ]; then
+    gauge "$1"
+    if over "$have" "$3"; then
       true >|"$T/ok.$1"
       return
+    fi
+    if [ "$X" = plain ] && [ "$have" != 0 ]; then
+      true >|"$f"
+      have=0
     fi
     from=$1
     [ "$have" = 0 ] || from=$(expr "$1" + "$have")
@@ -74,11 +92,13 @@ segment() {
     slow=1000
     [ ! -s "$T/best" ] || { read -r slow <"$T/best"; }
     put "url = \"$U\"" | curl -q -sS -f --proto =http,https --connect-timeout 15 -y "$Q" -Y "$slow" -A "$A" --limit-rate "$R" \
-      -D "$T/h.$1" --max-filesize "$(($3 - have))" -K - ${4+"$4" "$5"} >>"$f" 2>|"$T/e.$1"
+      -D "$T/h.$1" --max-filesize "$(expr "$3" - "$have")" -K - ${4+"$4" "$5"} >>"$f" 2>|"$T/e.$1"
     rc=$?
     set -- "$1" "$2" "$3"
-    now=0
-    [ ! -e "$f" ] || { size "$f" && now=$n; }
+    before=$have
+    gauge "$1"
+    now=$have have=$before grew=''
+    [ "$now" = "$have" ] || grew=yes
     answered "$T/h.$1"
     case $X$st-$range in
       206-"$from-$2/$Z") ;;
@@ -88,16 +108,17 @@ segment() {
     esac
     if [ "$now" = -1 ] && [ "$X$st" != plain200 ]; then
       # Not a byte of what was not asked for stays.
-      [ ! -e "$f" ] || dd if=/dev/null of="$f" bs=1 seek="$have" 2>/dev/null
+      end=$have
+      [ -z "$one" ] || end=$from
+      [ -z "$grew" ] || dd if=/dev/null of="$f" bs=1 seek="$end" 2>/dev/null
     fi
     # What a program says goes no further than its first line, and no address with it.
     said=''
     { read -r said <"$T/e.$1"; } 2>/dev/null
     case $rc in
       0)
-        [ "$now" = -1 ] || continue
-        why page "${st:-none}"
-        return
+        [ "$now" != -1 ] || { why page "${st:-none}"; return; }
+        [ -z "$grew" ] || continue
         ;;
       22)
         case $st in
@@ -113,7 +134,11 @@ segment() {
       33 | 63) if [ "$X" = plain ]; then why page "$st"; else why ranges "$st"; fi; return ;;
       1 | 2 | 3 | 4 | 26 | 27 | 126 | 127 | 35 | 51 | 58 | 60 | 77 | 83 | 90 | 91) why curl "$rc ${said#curl: }"; return ;;
     esac
-    if [ "$now" -gt "$have" ]; then
+    if [ "$now" = -1 ] && [ -n "$one" ] && [ -n "$grew" ]; then
+      # The digest has been begun with what does not belong there.
+      why network "$rc the answer was cut off"
+      return
+    elif [ "$now" != -1 ] && [ -n "$grew" ]; then
       tries=0
     else
       tries=$((tries + 1))
@@ -140,24 +165,44 @@ worker() {
   done
 }
 
+# Prints the beginning as it grows, until the segment with the first byte $1 is there.
+follow() {
+  k=0 last=''
+  until [ -n "$last" ]; do
+    [ ! -e "$T/stop" ] || [ -e "$T/ok.$1" ] || return 0
+    [ ! -e "$T/ok.$1" ] || last=yes
+    size base
+    b=$(expr "$n" / 1048576)
+    if [ -n "$last" ]; then
+      dd if=base bs=1048576 skip="$k" 2>/dev/null
+    elif [ "$b" -gt "$k" ]; then
+      dd if=base bs=1048576 skip="$k" count="$((b - k))" 2>/dev/null
+      k=$b
+    else
+      sleep 0.1 2>/dev/null || sleep 1
+    fi
+  done
+  true >"$T/whole"
+}
+
 # Appends the segments in their order, and prints the whole.
 assemble() {
-  [ ! -s base ] || cat base
   set -- $S
+  [ -z "$one" ] || { follow "$1"; return 0; }
+  [ ! -s base ] || cat base
   while [ $# -ge 3 ]; do
     until [ -e "$T/ok.$1" ]; do
       [ ! -e "$T/stop" ] || return 0
       nap
     done
-    cat "s.$1" >>base || { why disk "cannot write to $P"; return 0; }
-    cat "s.$1" && rm -f "s.$1"
+    tee -a base <"s.$1" && rm -f "s.$1" || { why disk "cannot write to $P"; return 0; }
     shift 3
   done
   true >"$T/whole"
 }
 
 count() {
-  wc -c base s.* 2>/dev/null
+  ls -n base s.* 2>/dev/null | while read -r l l l l n l; do put "$n ${l##* }"; done
   put .
 }
 

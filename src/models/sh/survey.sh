@@ -1,26 +1,28 @@
 # Says what a host has of a model and what room it has; changes nothing.
-# Given: M the repository's folder, K its commit, O an origin to be reached or nothing, REF the revision's name, BLOBS
-# names and sizes by turns, F the paths of the files, a line each.
+# Given: M the repository's folder, K its commit, W `yes` where room and tools are asked for, too, O an origin to be
+# reached or nothing, REF the revision's name, BLOBS names and sizes by turns, F the paths of the files, a line each.
 # shellcheck disable=SC2154,SC2086
 put "cache $C"
-e=$C
-while [ ! -d "$e" ]; do
-  case $e in */*) e=${e%/*} ;; *) e=. ;; esac
-  [ -n "$e" ] || e=/
-done
-if [ -w "$e" ]; then put 'writable yes'; else put "writable no $e"; fi
-df -Pk "$e" 2>/dev/null | while read -r l; do put "df $l"; done
-df -Pi "$e" 2>/dev/null | while read -r l; do put "di $l"; done
-if command -v curl >/dev/null 2>&1; then
-  curl -q --version 2>/dev/null | { read -r l && put "curl $l"; }
-  if [ -n "$O" ]; then
-    curl -q -sS -o /dev/null --connect-timeout 6 -m 10 "$O/" 2>/dev/null
-    put "reach $?"
+if [ "$W" = yes ]; then
+  e=$C
+  while [ ! -d "$e" ]; do
+    case $e in */*) e=${e%/*} ;; *) e=. ;; esac
+    [ -n "$e" ] || e=/
+  done
+  if [ -w "$e" ]; then put 'writable yes'; else put "writable no $e"; fi
+  df -Pk "$e" 2>/dev/null | while read -r l; do put "df $l"; done
+  df -Pi "$e" 2>/dev/null | while read -r l; do put "di $l"; done
+  if command -v curl >/dev/null 2>&1; then
+    curl -q --version 2>/dev/null | { read -r l && put "curl $l"; }
+    if [ -n "$O" ]; then
+      curl -q -sS -o /dev/null --connect-timeout 6 -m 10 "$O/" 2>/dev/null
+      put "reach $?"
+    fi
   fi
+  for t in openssl sha256sum shasum; do
+    ! command -v "$t" >/dev/null 2>&1 || { put "hash $t"; break; }
+  done
 fi
-for t in openssl sha256sum shasum; do
-  ! command -v "$t" >/dev/null 2>&1 || { put "hash $t"; break; }
-done
 m=$C/$M
 ! { read -r l || [ -n "$l" ]; } <"$m/refs/$REF" || put "ref $l"
 set -- $BLOBS
