@@ -77,7 +77,7 @@ pub async fn install(
     let rights = sudo::look(scope, run, host, target, facts, places, inside, request.dry_run).await?;
     if request.dry_run {
         return Ok(plans.iter().fold(Done::default(), |done, plan| {
-            done.and(Done { changed: plan.changes(), words: vec![plan.words()], hint: None })
+            done.and(Done { changed: plan.changes(), words: vec![plan.words()], ..Done::default() })
         }));
     }
     if !ticket.wait().await {

@@ -17,7 +17,7 @@ use crate::{
     preflight,
     scope::Scope,
     target::{Closed, Command, Target, output::EventLines, supervisor::say_containment},
-    vocab::{EventKind, Facts, Host, HostReport, Level, Outcome, Phase, Reason, text::human_duration},
+    vocab::{EventKind, Facts, Host, HostReport, Level, Moved, Outcome, Phase, Reason, text::human_duration},
 };
 
 /// What a host's job has to show when it went well.
@@ -26,6 +26,7 @@ pub struct Done {
     pub changed: bool,
     pub words: Vec<String>,
     pub hint: Option<String>,
+    pub moved: Option<Moved>,
 }
 
 impl Done {
@@ -42,6 +43,7 @@ impl Done {
         self.changed |= other.changed;
         self.words.extend(other.words);
         self.hint = self.hint.or(other.hint);
+        self.moved = self.moved.or(other.moved);
         self
     }
 }
@@ -68,6 +70,7 @@ pub async fn run(scope: &Scope, run: &Run, host: &Host, ticket: &Ticket) -> (Hos
         Ok(done) => HostReport {
             done: done.words,
             hint: done.hint,
+            moved: done.moved,
             ..HostReport::of(if done.changed { Outcome::Changed } else { Outcome::Unchanged })
         },
         Err(failure) => failure.report(),

@@ -289,7 +289,7 @@ async fn download(
     });
     let done = moved.await?;
     let words = format!("{}: {}", asked.model.repo, done.words(shipment.manifest.size()));
-    Ok(Done { changed: done.changed(), words: vec![words, done.snapshot], hint: None })
+    Ok(Done { changed: done.changed(), words: vec![words, done.snapshot], moved: Some(done.moved), hint: None })
 }
 
 /// Asks the hub, once for all hosts, and says what was chosen.

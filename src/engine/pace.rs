@@ -48,6 +48,7 @@ impl BuildProgress {
             total: steps.map(|steps| steps.total),
             unit: steps.map_or(Unit::Units, |steps| steps.unit),
             forecast: Some(Forecast { worker: self.worker.clone(), expected }),
+            source: None,
         });
     }
 }

@@ -261,7 +261,7 @@ fn said(started: &Started) -> Done {
             format!("process {}", started.pid),
             spawned.url(),
         ],
-        hint: None,
+        ..Done::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! One host's model, from the look at what is there to the ref that says that all of it is.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
     ModelError,
@@ -21,7 +21,7 @@ use crate::{
     scope::Scope,
     target::Target,
     vocab::{
-        Level,
+        Level, Moved, Origin,
         text::{human_bytes, human_duration, plain_line},
     },
 };
@@ -33,11 +33,7 @@ pub struct Delivered {
     pub blobs: usize,
     /// Links and refs that were made.
     pub links: usize,
-    /// Bytes that came from the hub, on the host or for it.
-    pub wan: u64,
-    /// Bytes that this machine sent.
-    pub relayed: u64,
-    pub took: Duration,
+    pub moved: Moved,
     /// The snapshot's folder.
     pub snapshot: String,
 }
@@ -47,25 +43,27 @@ impl Delivered {
         self.blobs > 0 || self.links > 0
     }
 
-    /// `2.1 GB in 34s (62 MB/s): 2.1 GB from the hub; …/snapshots/…`.
+    /// `2.1 GB in 34s (62 MB/s, bytes ÷ rate 32s): 2.1 GB from the hub`.
     pub fn words(&self, size: u64) -> String {
         if !self.changed() {
             return format!("{} are there and hold", human_bytes(size));
         }
-        let moved = self.wan.max(self.relayed);
-        let rate = (moved as f64 / self.took.as_secs_f64().max(0.001)) as u64;
+        let Moved { wan, relayed, took, least } = self.moved;
+        let moved = wan.max(relayed);
+        let rate = (moved as f64 / took.as_secs_f64().max(0.001)) as u64;
         let mut ways = Vec::new();
-        if self.wan > 0 {
-            ways.push(format!("{} from the hub", human_bytes(self.wan)));
+        if wan > 0 {
+            ways.push(format!("{} from the hub", human_bytes(wan)));
         }
-        if self.relayed > 0 {
-            ways.push(format!("{} from this machine", human_bytes(self.relayed)));
+        if relayed > 0 {
+            ways.push(format!("{} from this machine", human_bytes(relayed)));
         }
         if ways.is_empty() {
             ways.push(format!("{} links", self.links));
         }
-        let pace = if moved > 0 { format!(" ({}/s)", human_bytes(rate)) } else { String::new() };
-        format!("{} in {}{pace}: {}", human_bytes(size), human_duration(self.took), ways.join(", "))
+        let least = least.map(|least| format!(", bytes ÷ rate {}", human_duration(least))).unwrap_or_default();
+        let pace = if moved > 0 { format!(" ({}/s{least})", human_bytes(rate)) } else { String::new() };
+        format!("{} in {}{pace}: {}", human_bytes(size), human_duration(took), ways.join(", "))
     }
 }
 
@@ -106,7 +104,8 @@ pub async fn deliver(
             missing.push(file);
         }
     }
-    let tally = Tally::new(scope, plan.total, there);
+    let source = if plan.via == Via::Relay { Origin::Controller } else { Origin::Hub };
+    let tally = Tally::new(scope, plan.total, there, Some(source));
     let (large, small): (Vec<&ModelFile>, Vec<&ModelFile>) = missing.iter().partition(|file| file.blob.is_large());
     if !small.is_empty() {
         small::send(scope, target, shipment, &plan.cache, &small, &tally).await?;
@@ -118,9 +117,8 @@ pub async fn deliver(
         }
     }
     let links = link(scope, target, shipment).await?;
-    let (wan, relayed) = tally.ways();
     let snapshot = format!("{}/{}/snapshots/{}", plan.cache, manifest.repo.folder(), manifest.commit);
-    Ok(Delivered { blobs: missing.len(), links, wan, relayed, took: started.elapsed(), snapshot })
+    Ok(Delivered { blobs: missing.len(), links, moved: tally.moved(started.elapsed()), snapshot })
 }
 
 /// Makes the links that are missing, then the ref; yields how many there were.

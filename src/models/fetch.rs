@@ -53,6 +53,7 @@ pub async fn fetch(
         let rest =
             if memory.plain { whole_rest(file.size, &parts) } else { parts::rest(file.size, connections, &parts) };
         memory.see(rest.have);
+        tally.begin(rest.have);
         let issued = shipment.link(scope, file, memory.bad).await?;
         memory.number = issued.number;
         let end = pass(scope, target, shipment, file, &rest, memory.plain, Some(issued.link.url), tally).await?;

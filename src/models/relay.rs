@@ -6,7 +6,7 @@
 //! proven as it arrives, under the names that the hub's way uses. So what is cut off is gone on with, by whichever way,
 //! and the same script proves the whole and gives it its name.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     ModelError,
@@ -22,7 +22,7 @@ use crate::{
     scope::Scope,
     target::{Captured, Command, Source, Target, local::local, supervisor::Supervision},
     transfer::FileSource,
-    vocab::{EventKind, Level, text::sh_quote},
+    vocab::{EventKind, Level, Origin, text::sh_quote},
 };
 
 /// Brings one large blob to the host through this machine.
@@ -42,7 +42,7 @@ pub async fn relay(
     loop {
         let Some(parts) = lacking(scope, target, shipment, file, tally).await? else { return Ok(()) };
         let rest = rest(file.size, shipment.options.connections, &parts);
-        tally.current(rest.have);
+        tally.begin(rest.have);
         // What the beginning of a segment is in already must come apart first.
         if rest.fix.is_none() {
             send(scope, target, shipment, cache, file, &path, &rest, tally).await?;
@@ -87,11 +87,11 @@ async fn spooled(scope: &Scope, shipment: &Shipment, file: &ModelFile, tally: &T
         let env = vec![("HF_HUB_CACHE".to_owned(), cache.to_string_lossy().into_owned())];
         let here = local(Supervision { env, ..Supervision::default() });
         let (muted, _events) = muted(scope);
-        let own = Tally::new(&muted, file.size, 0);
+        let own = Tally::new(&muted, file.size, 0, Some(Origin::Hub));
         let fetched = fetch(&muted, &here, shipment, file, &own).await;
         here.close().await;
         fetched?;
-        tally.came(own.ways().0);
+        tally.came(own.moved(Duration::ZERO).wan);
         Ok::<_, ModelError>(cache.join(&folder).join("blobs").join(file.blob.as_str()))
     });
     made.await.cloned()

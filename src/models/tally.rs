@@ -7,9 +7,11 @@ use std::{
 
 use crate::{
     scope::Scope,
-    vocab::{EventKind, Unit},
+    vocab::{EventKind, Moved, Origin, Unit},
 };
 
+/// A rate is taken over so long at least.
+const WINDOW: Duration = Duration::from_secs(2);
 /// Between two events of progress.
 const TELL: Duration = Duration::from_millis(400);
 
@@ -18,6 +20,7 @@ const TELL: Duration = Duration::from_millis(400);
 pub struct Tally {
     scope: Scope,
     total: u64,
+    source: Option<Origin>,
     state: Mutex<State>,
 }
 
@@ -31,6 +34,11 @@ struct State {
     most: u64,
     moved: Instant,
     told: Option<Instant>,
+    /// All that moved, and when the present window began with how much of it.
+    seen: u64,
+    window: (Instant, u64),
+    /// Bytes a second, at best.
+    best: f64,
     /// That came over the hub's line.
     wan: u64,
     /// That this machine passed on.
@@ -39,9 +47,30 @@ struct State {
 
 impl Tally {
     /// `total` is all that is to be there in the end; so much of it is there.
-    pub fn new(scope: &Scope, total: u64, settled: u64) -> Self {
-        let state = State { settled, current: 0, most: 0, moved: Instant::now(), told: None, wan: 0, relayed: 0 };
-        Self { scope: scope.clone(), total, state: Mutex::new(state) }
+    pub fn new(scope: &Scope, total: u64, settled: u64, source: Option<Origin>) -> Self {
+        let now = Instant::now();
+        let state = State {
+            settled,
+            current: 0,
+            most: 0,
+            moved: now,
+            told: None,
+            seen: 0,
+            window: (now, 0),
+            best: 0.0,
+            wan: 0,
+            relayed: 0,
+        };
+        Self { scope: scope.clone(), total, source, state: Mutex::new(state) }
+    }
+
+    /// So much of the present blob was there before.
+    pub fn begin(&self, bytes: u64) {
+        let mut state = self.state();
+        state.most = state.most.max(bytes);
+        state.window = (Instant::now(), state.seen);
+        drop(state);
+        self.current(bytes);
     }
 
     /// So much of the present blob is there.
@@ -50,8 +79,15 @@ impl Tally {
             let mut state = self.state();
             state.current = bytes;
             if bytes > state.most {
+                state.seen = state.seen.saturating_add(bytes - state.most);
                 state.most = bytes;
                 state.moved = Instant::now();
+                let (since, before) = state.window;
+                if since.elapsed() >= WINDOW {
+                    let rate = (state.seen - before) as f64 / since.elapsed().as_secs_f64();
+                    state.best = state.best.max(rate);
+                    state.window = (Instant::now(), state.seen);
+                }
             }
             if state.told.is_some_and(|told| told.elapsed() < TELL) {
                 return;
@@ -91,10 +127,12 @@ impl Tally {
         state.relayed = state.relayed.saturating_add(bytes);
     }
 
-    /// Bytes from the hub, and bytes from here.
-    pub fn ways(&self) -> (u64, u64) {
+    /// Bytes from the hub, bytes from here, and how long they took beside what they take at the best rate.
+    pub fn moved(&self, took: Duration) -> Moved {
         let state = self.state();
-        (state.wan, state.relayed)
+        let bytes = state.wan.max(state.relayed) as f64;
+        let least = (state.best > 0.0).then(|| Duration::try_from_secs_f64(bytes / state.best).ok()).flatten();
+        Moved { wan: state.wan, relayed: state.relayed, took, least }
     }
 
     /// How long nothing has come.
@@ -109,6 +147,7 @@ impl Tally {
             total: Some(self.total),
             unit: Unit::Bytes,
             forecast: None,
+            source: self.source,
         });
     }
 

@@ -114,5 +114,11 @@ pub async fn file(
 }
 
 fn progress(scope: &Scope, done: u64, total: Option<u64>) {
-    scope.events().emit(EventKind::Progress { done, total, unit: crate::vocab::Unit::Bytes, forecast: None });
+    scope.events().emit(EventKind::Progress {
+        done,
+        total,
+        unit: crate::vocab::Unit::Bytes,
+        forecast: None,
+        source: None,
+    });
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{gauge::Gauge, pace::Pace, sentence};
+use super::{fleet::Fleet, gauge::Gauge, pace::Pace, sentence};
 use crate::vocab::{Event, EventKind, HostName, Outcome, Phase, text::human_duration};
 
 /// Bytes that are kept of a host's last line.
@@ -17,6 +17,7 @@ pub(super) struct Board {
     hosts: Vec<Seat>,
     index: HashMap<HostName, usize>,
     started: Option<SystemTime>,
+    pub(super) fleet: Fleet,
 }
 
 #[derive(Debug)]
@@ -73,6 +74,7 @@ impl Board {
             }
             return;
         }
+        self.fleet.hear(event);
         let Some(host) = &event.host else { return };
         let state = self.seat(host);
         if let EventKind::HostFinished(report) = &event.kind {
@@ -93,12 +95,12 @@ impl Board {
             EventKind::Line { text, .. } if !text.trim().is_empty() => {
                 work.last_line = sentence::cut(sentence::clean(text), LAST_LINE);
             }
-            EventKind::Progress { done, total, unit, forecast: Some(forecast) } => {
+            EventKind::Progress { done, total, unit, forecast: Some(forecast), .. } => {
                 work.pace = Some(Pace { done: *done, total: *total, unit: *unit, forecast: forecast.clone() });
             }
-            EventKind::Progress { done, total, unit, forecast: None } => match &mut work.gauge {
+            EventKind::Progress { done, total, unit, forecast: None, source } => match &mut work.gauge {
                 Some(gauge) => gauge.update(event.at, *done, *total, *unit),
-                None => work.gauge = Some(Gauge::new(event.at, *done, *total, *unit)),
+                None => work.gauge = Some(Gauge::new(event.at, *done, *total, *unit).out_of(*source)),
             },
             _ => {}
         }

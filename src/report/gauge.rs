@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::sentence::{amount, span};
-use crate::vocab::Unit;
+use crate::vocab::{Origin, Unit};
 
 /// How much the newest measurement weighs in the rate.
 const WEIGHT: f64 = 0.3;
@@ -24,16 +24,29 @@ pub(super) struct Gauge {
     sample: (SystemTime, u64),
     /// Per second.
     rate: Option<f64>,
+    source: Option<Origin>,
 }
 
 impl Gauge {
     pub(super) fn new(at: SystemTime, done: u64, total: Option<u64>, unit: Unit) -> Self {
-        Self { done, total, unit, sample: (at, done), rate: None }
+        Self { done, total, unit, sample: (at, done), rate: None, source: None }
+    }
+
+    /// The same, of bytes that come from there.
+    pub(super) fn out_of(self, source: Option<Origin>) -> Self {
+        Self { source, ..self }
+    }
+
+    /// So much more is to come, and so much of it is there, which says nothing about the rate.
+    pub(super) fn join(&mut self, done: u64, total: u64) {
+        self.done = self.done.saturating_add(done);
+        self.sample.1 = self.sample.1.saturating_add(done);
+        self.total = Some(self.total.unwrap_or_default().saturating_add(total));
     }
 
     pub(super) fn update(&mut self, at: SystemTime, done: u64, total: Option<u64>, unit: Unit) {
         if unit != self.unit || done < self.done {
-            *self = Self::new(at, done, total, unit);
+            *self = Self::new(at, done, total, unit).out_of(self.source);
             return;
         }
         (self.done, self.total) = (done, total);
@@ -52,7 +65,12 @@ impl Gauge {
         Some((self.done as f64 / total as f64).min(1.0))
     }
 
-    /// `1.2 GB of 2.4 GB (50%), 45 MB/s, 26s left`.
+    /// How many tenths of it there are.
+    pub(super) fn tenths(&self) -> u8 {
+        self.fraction().map_or(0, |fraction| (fraction * 10.0) as u8)
+    }
+
+    /// `1.2 GB of 2.4 GB (50%), 45 MB/s, 26s left, from the hub`.
     pub(super) fn words(&self) -> String {
         let done = amount(self.done, self.unit);
         match self.total_and_percent() {
@@ -81,11 +99,16 @@ impl Gauge {
         Some((amount(self.total?, self.unit), (self.fraction()? * 100.0) as u8))
     }
 
-    /// `, 45 MB/s, 26s left`, as far as it is known.
+    /// `, 45 MB/s, 26s left, from the hub`, as far as it is known.
     fn pace(&self) -> String {
         let rate = self.rate.map(|rate| format!(", {}/s", amount(rate.round() as u64, self.unit)));
         let left = self.left().map(|left| format!(", {} left", span(left)));
-        rate.unwrap_or_default() + &left.unwrap_or_default()
+        let source = match self.source {
+            Some(Origin::Hub) => ", from the hub",
+            Some(Origin::Controller) => ", from this machine",
+            None => "",
+        };
+        rate.unwrap_or_default() + &left.unwrap_or_default() + source
     }
 
     fn left(&self) -> Option<Duration> {

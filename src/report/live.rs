@@ -43,7 +43,7 @@ pub(super) fn rows(board: &Board, now: SystemTime, canvas: Canvas) -> Vec<String
         let idle = waiting.len() - shown.saturating_sub(active.len());
         rows.push(fit(&format!("… and {} more: {}", all - shown, tally(hidden, idle)), canvas.width));
     }
-    rows.push(fit(&status(board, now), canvas.width));
+    rows.push(status_row(board, now, canvas.width));
     rows
 }
 
@@ -87,6 +87,14 @@ pub(super) fn tally(words: impl Iterator<Item = &'static str>, waiting: usize) -
         words.push(format!("{waiting} waiting"));
     }
     words.join(", ")
+}
+
+/// The status, and behind it the bytes of all hosts.
+fn status_row(board: &Board, now: SystemTime, width: usize) -> String {
+    let status = status(board, now);
+    let room = width.saturating_sub(1 + console::measure_text_width(&status) + 2);
+    let all = board.fleet.gauge().map(|gauge| format!("  {}", gauge.bar(room))).unwrap_or_default();
+    fit(&(status + &all), width)
 }
 
 /// `2 of 4 done, 1 failed, 1m12s`.

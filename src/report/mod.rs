@@ -8,6 +8,7 @@
 
 mod board;
 mod fan_out;
+mod fleet;
 mod gauge;
 mod github;
 mod json;

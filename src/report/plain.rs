@@ -18,14 +18,16 @@ use super::{
     sentence::sentences,
     sink::Sink,
 };
-use crate::vocab::{CancelStage, Event, EventKind, HostName, Level, Stream, text::human_duration};
+use crate::vocab::{CancelStage, Event, EventKind, HostName, Level, Phase, Stream, text::human_duration};
 
 /// Columns that names are aligned to; a longer one sticks out.
 const NAME_WIDTH: usize = 24;
 /// Silence that asks for a heartbeat.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Between two lines about the progress of one host.
+/// Between two lines about the progress of one host; a tenth of a model is told sooner.
 const PROGRESS: Duration = Duration::from_secs(10);
+/// Tenths that come faster are told together.
+const TENTHS: Duration = Duration::from_secs(1);
 /// Hosts that a heartbeat names.
 const NAMED: usize = 8;
 
@@ -86,6 +88,21 @@ impl Options {
     }
 }
 
+/// When progress was last told, and how many tenths it was.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    at: SystemTime,
+    tenths: u8,
+}
+
+impl Told {
+    /// Whether there is something new to tell of a model.
+    fn is_over(self, now: SystemTime, tenths: u8) -> bool {
+        let passed = passed(self.at, now);
+        passed >= PROGRESS || tenths > self.tenths && passed >= TENTHS
+    }
+}
+
 /// Writes data to one writer and talk to another.
 pub struct Plain {
     data: Sink,
@@ -95,8 +112,9 @@ pub struct Plain {
     width: usize,
     /// When something was last written.
     spoke: Option<SystemTime>,
-    /// When a host's progress was last told.
-    progress: HashMap<HostName, SystemTime>,
+    /// What was last told of a host's progress, and of all hosts'.
+    progress: HashMap<HostName, Told>,
+    fleet: Option<Told>,
 }
 
 impl Plain {
@@ -110,6 +128,7 @@ impl Plain {
             width: 0,
             spoke: None,
             progress: HashMap::new(),
+            fleet: None,
         }
     }
 
@@ -126,17 +145,30 @@ impl Plain {
         }
     }
 
-    /// What is said of a progress event: something each few seconds. A build's is in the heartbeats: its lines are told.
+    /// What is said of a progress event: something each few seconds, and of a model each tenth. A build's is in the
+    /// heartbeats: its lines are told.
     fn progress(&mut self, event: &Event) -> Option<String> {
         let host = event.host.as_ref()?;
         let work = self.board.work(host)?;
-        let last = self.progress.get(host).copied().unwrap_or(work.since).max(work.since);
-        if passed(last, event.at) < PROGRESS {
+        let gauge = work.gauge.as_ref()?;
+        let last = self.progress.get(host).copied().filter(|last| last.at >= work.since);
+        let tenths = if event.phase == Some(Phase::Model) { gauge.tenths() } else { 0 };
+        if !last.unwrap_or(Told { at: work.since, tenths: 0 }).is_over(event.at, tenths) {
             return None;
         }
-        let words = work.gauge.as_ref()?.words();
-        self.progress.insert(host.clone(), event.at);
+        let words = gauge.words();
+        self.progress.insert(host.clone(), Told { at: event.at, tenths });
         Some(format!("{}: {words}", event.phase.map_or("progress", |phase| phase.as_str())))
+    }
+
+    /// The same of all hosts together.
+    fn fleet(&mut self, event: &Event) -> Option<String> {
+        let gauge = self.board.fleet.gauge()?;
+        let last = *self.fleet.get_or_insert(Told { at: event.at, tenths: gauge.tenths() });
+        last.is_over(event.at, gauge.tenths()).then(|| {
+            self.fleet = Some(Told { at: event.at, tenths: gauge.tenths() });
+            format!("all hosts: {}", gauge.words())
+        })
     }
 
     fn heartbeat(&self, now: SystemTime) -> Option<String> {
@@ -178,6 +210,9 @@ impl Reader for Plain {
             EventKind::Progress { .. } => {
                 if let Some(line) = self.progress(event) {
                     self.tell(event, &[line]);
+                }
+                if let Some(line) = self.fleet(event) {
+                    self.talk.line(&line);
                 }
             }
             _ => self.tell(event, &sentences(event)),

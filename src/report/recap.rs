@@ -6,7 +6,10 @@ use super::{
     log,
     sentence::{clean, clean_lines, count, outcome, what, with_hint},
 };
-use crate::vocab::{HostReport, HostSummary, Outcome, Reason, Summary, text::human_duration};
+use crate::vocab::{
+    HostReport, HostSummary, Moved, Outcome, Reason, Summary,
+    text::{human_bytes, human_duration},
+};
 
 /// Columns of the table's "what"; the failures below it have all of it.
 const WHAT_WIDTH: usize = 72;
@@ -24,6 +27,7 @@ pub struct Style<'a> {
 pub fn recap(summary: &Summary, style: Style<'_>) -> Vec<String> {
     let mut lines = table(&summary.hosts, style.color);
     lines.push(totals(summary));
+    lines.extend(moved(summary));
     for HostSummary { host, report } in summary.hosts.iter().filter(|host| needs_attention(&host.report)) {
         lines.push(String::new());
         let head = paint(style.color, report.outcome, &format!("{host} {}", outcome(report)));
@@ -95,6 +99,22 @@ fn totals(summary: &Summary) -> String {
         words.push(count(0u64, "host"));
     }
     format!("{} in {}", words.join(", "), human_duration(summary.elapsed))
+}
+
+/// `8.0 GB from the hub, 4.0 GB from this machine, in 42s; bytes ÷ rate 39s`: hosts fetch at the same time, so the longest
+/// counts.
+fn moved(summary: &Summary) -> Option<String> {
+    let all: Vec<Moved> = summary.hosts.iter().filter_map(|host| host.report.moved).collect();
+    let sum = |bytes: fn(&Moved) -> u64| all.iter().map(bytes).fold(0, u64::saturating_add);
+    let (wan, relayed) = (sum(|moved| moved.wan), sum(|moved| moved.relayed));
+    if wan == 0 && relayed == 0 {
+        return None;
+    }
+    let took = all.iter().map(|moved| moved.took).max().unwrap_or_default();
+    let least = all.iter().filter_map(|moved| moved.least).max();
+    let least = least.map(|least| format!("; bytes ÷ rate {}", human_duration(least))).unwrap_or_default();
+    let (wan, relayed) = (human_bytes(wan), human_bytes(relayed));
+    Some(format!("{wan} from the hub, {relayed} from this machine, in {}{least}", human_duration(took)))
 }
 
 /// Colours `text` by how good the outcome is.
@@ -174,6 +194,20 @@ mod tests {
         let colored = recap(&every_outcome(), Style { color: true, logs: None }).join("\n");
         assert_ne!(plain, colored);
         assert_eq!(console::strip_ansi_codes(&colored), plain);
+    }
+
+    #[test]
+    fn what_was_moved_is_summed() {
+        let secs = Duration::from_secs;
+        let moved = |wan, relayed, took, least| HostReport {
+            moved: Some(Moved { wan, relayed, took: secs(took), least: Some(secs(least)) }),
+            ..HostReport::of(Outcome::Changed)
+        };
+        let (gb, none) = (1_000_000_000, HostReport::of(Outcome::Changed));
+        let hosts = vec![("a", moved(2 * gb, 0, 40, 39)), ("b", moved(gb, gb, 42, 30)), ("c", none.clone())];
+        let lines = recap(&summary(hosts), Style::default());
+        assert_eq!(lines.last().unwrap(), "3.0 GB from the hub, 1.0 GB from this machine, in 42s; bytes ÷ rate 39s");
+        assert_eq!(recap(&summary(vec![("c", none)]), Style::default()).last().unwrap(), "1 changed in 42s");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::{
 use proptest::prelude::*;
 
 use crate::vocab::{
-    CancelStage, Event, EventKind, ExitCode, Forecast, HostName, HostReport, HostSummary, Level, Outcome, Phase,
-    Reason, RunId, Stream, Summary, Unit, WorkerId,
+    CancelStage, Event, EventKind, ExitCode, Forecast, HostName, HostReport, HostSummary, Level, Origin, Outcome,
+    Phase, Reason, RunId, Stream, Summary, Unit, WorkerId,
 };
 
 /// Seconds after the begin of every scripted run.
@@ -56,8 +56,18 @@ impl Script {
     pub(super) fn steps(&mut self, secs: f64, who: &str, done: u64, total: u64, expected: u64) -> &mut Self {
         let worker = WorkerId::new("llama-server-cpu").unwrap();
         let forecast = Some(Forecast { worker, expected: Some(Duration::from_secs(expected)) });
-        let kind = EventKind::Progress { done, total: Some(total), unit: Unit::Units, forecast };
+        let kind = EventKind::Progress { done, total: Some(total), unit: Unit::Units, forecast, source: None };
         self.say(secs, who, Phase::Build, kind)
+    }
+
+    pub(super) fn model(&mut self, secs: f64, who: &str, done: u64, total: u64) -> &mut Self {
+        let (unit, source) = (Unit::Bytes, Some(Origin::Hub));
+        let kind = EventKind::Progress { done, total: Some(total), unit, forecast: None, source };
+        self.say(secs, who, Phase::Model, kind)
+    }
+
+    pub(super) fn finished(&mut self, secs: f64, who: &str, report: HostReport) -> &mut Self {
+        self.say(secs, who, Phase::Model, EventKind::HostFinished(report))
     }
 
     pub(super) fn bytes(&mut self, secs: f64, who: &str, done: u64, total: u64) -> &mut Self {
@@ -65,7 +75,7 @@ impl Script {
             secs,
             who,
             Phase::Transfer,
-            EventKind::Progress { done, total: Some(total), unit: Unit::Bytes, forecast: None },
+            EventKind::Progress { done, total: Some(total), unit: Unit::Bytes, forecast: None, source: None },
         )
     }
 }
@@ -151,7 +161,7 @@ pub(super) fn any_events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(EventKind::PhaseStarted { limit: None }),
         1 => Just(EventKind::PhaseFinished { ok: false, elapsed: Duration::from_secs(1) }),
         1 => (any::<u64>(), any::<Option<u64>>())
-            .prop_map(|(done, total)| EventKind::Progress { done, total, unit: Unit::Bytes, forecast: None }),
+            .prop_map(|(done, total)| EventKind::Progress { done, total, unit: Unit::Bytes, forecast: None, source: None }),
         2 => (text(), proptest::option::of(text()))
             .prop_map(|(text, hint)| EventKind::Notice { level: Level::Error, text, hint }),
         1 => Just(EventKind::Gap { lines: 7 }),

@@ -46,6 +46,8 @@ pub enum EventKind {
         unit: Unit,
         /// What a build knows beyond that.
         forecast: Option<Forecast>,
+        /// Where the bytes of a model come from.
+        source: Option<Origin>,
     },
     Notice {
         level: Level,
@@ -64,6 +66,35 @@ pub enum EventKind {
     HostFinished(HostReport),
     /// Last event of a run.
     Summary(Summary),
+}
+
+/// Where the bytes of a model come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    Hub,
+    /// The machine on which the run was started, which has them from the hub.
+    Controller,
+}
+
+impl Origin {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hub => "hub",
+            Self::Controller => "controller",
+        }
+    }
+}
+
+/// What a download moved for one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// Bytes that came from the hub, to the host or to the controller for it.
+    pub wan: u64,
+    /// Bytes that the controller sent on.
+    pub relayed: u64,
+    pub took: Duration,
+    /// Bytes ÷ rate: what they take at the best rate that was seen, when it lasted long enough to be seen.
+    pub least: Option<Duration>,
 }
 
 /// A named part of a host's job.
@@ -221,12 +252,23 @@ pub struct HostReport {
     pub hint: Option<String>,
     /// What was done, a short fragment each: "installed echo-worker 0.1.0 to /usr/local/bin".
     pub done: Vec<String>,
+    /// Of a model's download.
+    pub moved: Option<Moved>,
 }
 
 impl HostReport {
     /// A report with nothing but the outcome; the run fills in `elapsed`.
     pub fn of(outcome: Outcome) -> Self {
-        Self { outcome, reason: None, phase: None, elapsed: Duration::ZERO, error: None, hint: None, done: Vec::new() }
+        Self {
+            outcome,
+            reason: None,
+            phase: None,
+            elapsed: Duration::ZERO,
+            error: None,
+            hint: None,
+            done: Vec::new(),
+            moved: None,
+        }
     }
 }
 

@@ -23,7 +23,8 @@ pub use artifact::{Artifact, BuildKey, Digest, Manifest, TreeMark};
 pub use depends::{Dependency, Needed};
 pub use duration::parse_duration;
 pub use event::{
-    CancelStage, Event, EventKind, Forecast, HostReport, HostSummary, Level, Phase, Stream, Summary, Unit,
+    CancelStage, Event, EventKind, Forecast, HostReport, HostSummary, Level, Moved, Origin, Phase, Stream, Summary,
+    Unit,
 };
 pub use facts::Facts;
 pub use host::{Host, Route};

@@ -11,8 +11,8 @@ use super::{
     word::{Word, exit},
 };
 use crate::vocab::{
-    CancelStage, EventKind, ExitCode, Forecast, HostName, HostReport, HostSummary, InvalidName, Level, Outcome, Phase,
-    Reason, Stream, Summary, Unit, WorkerId,
+    CancelStage, EventKind, ExitCode, Forecast, HostName, HostReport, HostSummary, InvalidName, Level, Moved, Origin,
+    Outcome, Phase, Reason, Stream, Summary, Unit, WorkerId,
 };
 
 /// The `type` and the fields that belong to it.
@@ -44,6 +44,9 @@ pub enum Body {
         worker: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expected_ms: Option<u64>,
+        // Of a model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<Word<Origin>>,
     },
     Notice {
         level: Word<Level>,
@@ -65,6 +68,9 @@ pub enum Body {
         error: Option<String>,
         hint: Option<String>,
         done: Vec<String>,
+        // Of a model's download.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moved: Option<MovedBytes>,
     },
     Summary {
         #[serde(with = "exit")]
@@ -85,6 +91,30 @@ pub struct SummaryHost {
     pub error: Option<String>,
     pub hint: Option<String>,
     pub done: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<MovedBytes>,
+}
+
+/// What a download moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedBytes {
+    pub wan: u64,
+    pub relayed: u64,
+    pub took_ms: u64,
+    pub least_ms: Option<u64>,
+}
+
+impl From<Moved> for MovedBytes {
+    fn from(Moved { wan, relayed, took, least }: Moved) -> Self {
+        Self { wan, relayed, took_ms: millis(took), least_ms: least.map(millis) }
+    }
+}
+
+impl From<MovedBytes> for Moved {
+    fn from(MovedBytes { wan, relayed, took_ms, least_ms }: MovedBytes) -> Self {
+        let time = Duration::from_millis;
+        Self { wan, relayed, took: time(took_ms), least: least_ms.map(time) }
+    }
 }
 
 impl Body {
@@ -97,12 +127,13 @@ impl Body {
             EventKind::PhaseStarted { limit } => Self::PhaseStarted { limit_ms: limit.map(millis) },
             EventKind::PhaseFinished { ok, elapsed } => Self::PhaseFinished { ok, elapsed_ms: millis(elapsed) },
             EventKind::Line { stream, text } => Self::Line { stream: Word(stream), text },
-            EventKind::Progress { done, total, unit, forecast } => Self::Progress {
+            EventKind::Progress { done, total, unit, forecast, source } => Self::Progress {
                 done,
                 total,
                 unit: Word(unit),
                 expected_ms: forecast.as_ref().and_then(|forecast| forecast.expected.map(millis)),
                 worker: forecast.map(|forecast| forecast.worker.to_string()),
+                source: source.map(Word),
             },
             EventKind::Notice { level, text, hint } => Self::Notice { level: Word(level), text, hint },
             EventKind::Cancel { stage, group, survivors } => Self::Cancel { stage: Word(stage), group, survivors },
@@ -114,6 +145,7 @@ impl Body {
                 error: report.error,
                 hint: report.hint,
                 done: report.done,
+                moved: report.moved.map(Into::into),
             },
             EventKind::Summary(summary) => Self::Summary {
                 exit: summary.exit,
@@ -135,16 +167,17 @@ impl Body {
             Self::PhaseStarted { limit_ms } => EventKind::PhaseStarted { limit: limit_ms.map(elapsed) },
             Self::PhaseFinished { ok, elapsed_ms } => EventKind::PhaseFinished { ok, elapsed: elapsed(elapsed_ms) },
             Self::Line { stream, text } => EventKind::Line { stream: stream.0, text },
-            Self::Progress { done, total, unit, worker, expected_ms } => {
+            Self::Progress { done, total, unit, worker, expected_ms, source } => {
                 let forecast = |worker: String| {
                     Ok(Forecast { worker: WorkerId::new(&worker)?, expected: expected_ms.map(elapsed) })
                 };
-                EventKind::Progress { done, total, unit: unit.0, forecast: worker.map(forecast).transpose()? }
+                let (forecast, source) = (worker.map(forecast).transpose()?, source.map(|word| word.0));
+                EventKind::Progress { done, total, unit: unit.0, forecast, source }
             }
             Self::Notice { level, text, hint } => EventKind::Notice { level: level.0, text, hint },
             Self::Cancel { stage, group, survivors } => EventKind::Cancel { stage: stage.0, group, survivors },
             Self::Gap { lines } => EventKind::Gap { lines },
-            Self::HostFinished { outcome, reason, elapsed_ms, error, hint, done } => {
+            Self::HostFinished { outcome, reason, elapsed_ms, error, hint, done, moved } => {
                 EventKind::HostFinished(HostReport {
                     outcome: outcome.0,
                     reason: reason.map(|word| word.0),
@@ -153,6 +186,7 @@ impl Body {
                     error,
                     hint,
                     done,
+                    moved: moved.map(Into::into),
                 })
             }
             Self::Summary { exit, elapsed_ms, hosts } => EventKind::Summary(Summary {
@@ -175,6 +209,7 @@ impl SummaryHost {
             error: report.error,
             hint: report.hint,
             done: report.done,
+            moved: report.moved.map(Into::into),
         }
     }
 
@@ -187,6 +222,7 @@ impl SummaryHost {
             error: self.error,
             hint: self.hint,
             done: self.done,
+            moved: self.moved.map(Into::into),
         };
         Ok(HostSummary { host: HostName::new(&self.host)?, report })
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use crate::vocab::{CancelStage, ExitCode, Level, Outcome, Phase, Reason, Stream, Unit};
+use crate::vocab::{CancelStage, ExitCode, Level, Origin, Outcome, Phase, Reason, Stream, Unit};
 
 /// A value that the wire knows by a published word.
 pub trait Spelled: Copy + 'static {
@@ -52,6 +52,7 @@ spelled! {
     Stream, "stream": Stdout Stderr;
     Level, "level": Info Warning Error;
     Unit, "unit": Bytes Items Units Percent;
+    Origin, "source": Hub Controller;
     CancelStage, "stage": Asked Term Kill Confirmed Unconfirmed;
     Outcome, "outcome": Changed Unchanged Failed Unreachable Skipped Refused Cancelled;
     Reason, "reason": Timeout Auth HostKey Connect Preflight Fetch Build Package Transfer Install Verify RolledBack Lost

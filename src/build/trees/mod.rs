@@ -148,6 +148,7 @@ impl Output for Pipe {
                 total: None,
                 unit: Unit::Bytes,
                 forecast: None,
+                source: None,
             });
         }
     }

@@ -114,12 +114,39 @@ fn progress_is_told_every_ten_seconds_of_its_phase() {
     let mut script = Script::default();
     script.started("x", &["gpu-box"]).phase(0.0, "gpu-box", Phase::Model, None);
     for n in 0..250u32 {
-        let progress = EventKind::Progress { done: u64::from(n), total: None, unit: Unit::Items, forecast: None };
+        let progress =
+            EventKind::Progress { done: u64::from(n), total: None, unit: Unit::Items, forecast: None, source: None };
         script.say(f64::from(n) / 10.0, "gpu-box", Phase::Model, progress);
     }
     let (_, talk) = read(&script.0, Options::default());
     let told: Vec<&str> = talk.lines().skip(2).collect();
     assert_eq!(told, ["gpu-box | model: 100, 10/s", "gpu-box | model: 200, 10/s"]);
+}
+
+#[test]
+fn a_model_is_told_each_tenth_and_all_hosts_together() {
+    let mut script = Script::default();
+    script.started("x", &["a", "b"]).phase(0.0, "a", Phase::Model, None).phase(0.0, "b", Phase::Model, None);
+    let gb = 1_000_000_000;
+    for n in 0..5u32 {
+        for who in ["a", "b"] {
+            script.model(f64::from(n) * 2.0, who, u64::from(n) * gb / 20, gb);
+        }
+    }
+    let (_, talk) = read(&script.0, Options::default());
+    let told: Vec<&str> = talk.lines().skip(3).collect();
+    let host = |who: &str, done: &str| format!("{who} | model: {done}, from the hub");
+    assert_eq!(
+        told,
+        [
+            host("a", "100 MB of 1.0 GB (10%), 25.0 MB/s, 36s left"),
+            host("b", "100 MB of 1.0 GB (10%), 25.0 MB/s, 36s left"),
+            "all hosts: 200 MB of 2.0 GB (10%), 50.0 MB/s, 36s left".to_owned(),
+            host("a", "200 MB of 1.0 GB (20%), 25.0 MB/s, 32s left"),
+            host("b", "200 MB of 1.0 GB (20%), 25.0 MB/s, 32s left"),
+            "all hosts: 400 MB of 2.0 GB (20%), 50.0 MB/s, 32s left".to_owned(),
+        ]
+    );
 }
 
 #[test]

@@ -98,6 +98,7 @@ impl<'a> Flow<'a> {
             total: Some(self.total),
             unit: Unit::Bytes,
             forecast: None,
+            source: None,
         });
     }
 

@@ -26,6 +26,7 @@ fn failed() -> HostReport {
         error: Some("the new version did not start".into()),
         hint: Some("see `rbee runs logs`".into()),
         done: vec!["put version 1.0.0 back".into()],
+        moved: None,
     }
 }
 
@@ -43,7 +44,8 @@ fn one_of_each() -> Vec<Event> {
     };
     let build = Some(Phase::Build);
     let forecast = Forecast { worker: WorkerId::new("llama-server-cpu").unwrap(), expected: Some(ms(270_000)) };
-    let units = EventKind::Progress { done: 143, total: Some(206), unit: Unit::Units, forecast: Some(forecast) };
+    let units =
+        EventKind::Progress { done: 143, total: Some(206), unit: Unit::Units, forecast: Some(forecast), source: None };
     let kinds = [
         (
             false,
@@ -61,8 +63,12 @@ fn one_of_each() -> Vec<Event> {
                 text: "a\"\\\u{1b}[31m\tred\u{9b}\u{7f}\u{202e}\u{fffd}\r\n é".into(),
             },
         ),
-        (true, build, EventKind::Progress { done: 7, total: None, unit: Unit::Items, forecast: None }),
-        (true, build, EventKind::Progress { done: 7, total: Some(1 << 53), unit: Unit::Bytes, forecast: None }),
+        (true, build, EventKind::Progress { done: 7, total: None, unit: Unit::Items, forecast: None, source: None }),
+        (
+            true,
+            build,
+            EventKind::Progress { done: 7, total: Some(1 << 53), unit: Unit::Bytes, forecast: None, source: None },
+        ),
         (true, build, EventKind::PhaseFinished { ok: true, elapsed: ms(1234) }),
         (
             false,
