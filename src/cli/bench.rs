@@ -9,7 +9,7 @@ use super::{
     Complaint, answer,
     args::{Global, InstallFlags, RunFlags},
     context::Context,
-    fleet, offers,
+    fleet, offers, spawn,
 };
 use crate::{
     engine::{
@@ -178,6 +178,11 @@ fn request(operation: &Operation) -> Result<Request, Complaint> {
             Request::Rollback { worker: worker_id.as_deref().map(id).transpose()? }
         }
         Operation::WorkerRemove { worker_id, force } => Request::Remove { worker: id(worker_id)?, force: *force },
+        Operation::WorkerSpawn { .. }
+        | Operation::WorkerProcessList {}
+        | Operation::WorkerProcessGet { .. }
+        | Operation::WorkerProcessDelete { .. }
+        | Operation::WorkerProcessLogs { .. } => Request::Worker(spawn::of_operation(operation)?),
     })
 }
 
@@ -191,6 +196,7 @@ pub fn ended(run: &Run, conclusion: &Conclusion) -> Ended {
     let result = match &run.request {
         Request::Look { worker: None } => Some(offers::available_document(&run.catalog, conclusion)),
         Request::Look { worker: Some(id) } => Some(offers::one_document(&run.catalog, conclusion, id)),
+        request @ Request::Worker(_) => Some(answer::document(request.verb(), conclusion)),
         request if request.changes() => None,
         request => Some(answer::document(request.verb(), conclusion)),
     };

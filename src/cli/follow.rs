@@ -153,7 +153,7 @@ impl Show {
         if global.output == OutputForm::Json {
             return Ok(Self { readers: None });
         }
-        let lines = if verb == "exec" { Lines::Data } else { Lines::Talk };
+        let lines = if matches!(verb, "exec" | "logs") { Lines::Data } else { Lines::Talk };
         let color = super::context::color(global);
         let readers = output::readers(global, &RunFlags::default(), Kind::Run(lines), color, None, false).readers;
         let (sender, receiver) = mpsc::channel(WAITING);

@@ -1,6 +1,12 @@
 //! `rbee worker spawn`, `process`, `stop` and `logs`.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroU16,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -21,6 +27,7 @@ use crate::{
         Secret,
         text::{human_bytes, printable},
     },
+    wire::operation::{Operation, RestartWord},
     workers::{Process, Reading, Started, State, Which, choose::ModelArg},
 };
 
@@ -120,6 +127,67 @@ fn keys(path: &Path) -> Result<Secret, Complaint> {
         true => Ok(Secret::new(keys.join("\t"))),
         false => Err(wrong("a key has a character that none can have".into())),
     }
+}
+
+/// The same for a hive; what only this machine has does not travel.
+pub fn spawn_operation(flags: SpawnFlags) -> Result<Operation, Complaint> {
+    if flags.api_key_file.is_some() {
+        return Err(Complaint::usage("--api-key-file stays on this machine: a hive is not given it")
+            .hint("rbee fleet worker spawn takes it to a host"));
+    }
+    if let Some(text) = &flags.model {
+        model(text, false)?;
+    }
+    if let Some(text) = &flags.device {
+        device(text)?;
+    }
+    Ok(Operation::WorkerSpawn {
+        worker: flags.worker,
+        model: flags.model,
+        device: flags.device,
+        port: flags.port.0.and_then(NonZeroU16::new),
+        bind: Some(flags.bind),
+        restart: match flags.restart {
+            Restart::Never => RestartWord::Never,
+            Restart::OnFailure => RestartWord::OnFailure,
+        },
+        args: flags.more,
+    })
+}
+
+/// The same for a hive, which is asked for one, or for all that run one worker.
+pub fn stop_operation(flags: StopFlags) -> Result<Operation, Complaint> {
+    let Some(text) = flags.which else {
+        return Err(Complaint::usage("say which: a hive ends no workers that nobody named"));
+    };
+    which(&text)?;
+    Ok(Operation::WorkerProcessDelete { which: text, all: flags.all })
+}
+
+/// What a hive was given, as the engine takes it.
+pub fn of_operation(operation: &Operation) -> Result<WorkerRequest, Complaint> {
+    Ok(match operation {
+        Operation::WorkerSpawn { worker, model: named, device, port, bind, restart, args } => {
+            WorkerRequest::Spawn(Arc::new(SpawnRequest {
+                worker: worker.clone(),
+                model: named.as_deref().map(|text| model(text, false)).transpose()?,
+                device: device.clone(),
+                port: port.map(NonZeroU16::get),
+                bind: bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                key: None,
+                more: args.clone(),
+                restart: *restart == RestartWord::OnFailure,
+            }))
+        }
+        Operation::WorkerProcessGet { which: text } => WorkerRequest::Processes { only: Some(which(text)?) },
+        Operation::WorkerProcessDelete { which: text, all } => {
+            WorkerRequest::Stop { which: which(text)?, many: *all, grace: GRACE }
+        }
+        Operation::WorkerProcessLogs { which: text, lines, follow } => {
+            WorkerRequest::Logs { which: which(text)?, reading: Reading { lines: *lines, follow: *follow } }
+        }
+        _ => WorkerRequest::Processes { only: None },
+    })
 }
 
 /// Process and address of each worker that was spawned, as data.

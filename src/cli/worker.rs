@@ -5,6 +5,7 @@ use super::{
     args::{BuildWhere, Global, InstallFlags, RunFlags},
     args_hive::Worker,
     args_sources::FetchWhere,
+    args_spawn::{LogsFlags, ProcessCommand},
     args_worker::WorkerCommand,
     asked::{Answer, Asked},
     context::{Context, worker_id},
@@ -81,11 +82,17 @@ fn operation(command: WorkerCommand) -> Result<Operation, Complaint> {
                 dry_run,
             }
         }
-        WorkerCommand::Spawn(_)
-        | WorkerCommand::Process(_)
-        | WorkerCommand::Ps(_)
-        | WorkerCommand::Stop(_)
-        | WorkerCommand::Logs(_) => return stays("a running worker"),
+        WorkerCommand::Spawn(flags) => spawn::spawn_operation(*flags)?,
+        WorkerCommand::Ps(_) | WorkerCommand::Process(ProcessCommand::List(_)) => Operation::WorkerProcessList {},
+        WorkerCommand::Process(ProcessCommand::Get { which, .. }) => {
+            spawn::which(&which)?;
+            Operation::WorkerProcessGet { which }
+        }
+        WorkerCommand::Stop(flags) => spawn::stop_operation(flags)?,
+        WorkerCommand::Logs(LogsFlags { which, lines, follow, .. }) => {
+            spawn::which(&which)?;
+            Operation::WorkerProcessLogs { which, lines, follow }
+        }
         WorkerCommand::Remove { worker, force, .. } => {
             Operation::WorkerRemove { worker_id: worker_id(&worker)?.to_string(), force }
         }

@@ -1,6 +1,6 @@
 //! What may be submitted as a job: tagged operations, version 1, read strictly.
 
-use std::time::Duration;
+use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,6 +9,9 @@ use crate::vocab::{WorkerId, parse_duration};
 
 /// More words than any command has.
 const MAX_WORDS: usize = 10_000;
+
+/// More lines than anybody reads at once.
+const MAX_LINES: u32 = 1_000_000;
 
 /// One operation; its fields are those of the command of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +62,58 @@ pub enum Operation {
         #[serde(default)]
         force: bool,
     },
+    /// `worker spawn`; what is left out is taken if there is exactly one.
+    WorkerSpawn {
+        #[serde(default)]
+        worker: Option<String>,
+        /// A model of the cache, or an absolute path on the machine where it runs.
+        #[serde(default)]
+        model: Option<String>,
+        #[serde(default)]
+        device: Option<String>,
+        #[serde(default)]
+        port: Option<NonZeroU16>,
+        #[serde(default)]
+        bind: Option<IpAddr>,
+        #[serde(default)]
+        restart: RestartWord,
+        /// Given to the program as they are.
+        #[serde(default)]
+        args: Vec<String>,
+    },
+    /// `worker process list`.
+    WorkerProcessList {},
+    /// `worker process get`: by its process, its id, or the worker that it runs.
+    WorkerProcessGet { which: String },
+    /// `worker stop`.
+    WorkerProcessDelete {
+        which: String,
+        /// All that run this worker.
+        #[serde(default)]
+        all: bool,
+    },
+    /// `worker logs`.
+    WorkerProcessLogs {
+        which: String,
+        #[serde(default = "hundred")]
+        lines: u32,
+        /// And what comes, until it ends or the job is cancelled.
+        #[serde(default)]
+        follow: bool,
+    },
+}
+
+fn hundred() -> u32 {
+    100
+}
+
+/// When a worker is started again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartWord {
+    #[default]
+    Never,
+    OnFailure,
 }
 
 /// Where a recipe is built.
@@ -195,8 +250,33 @@ impl Operation {
             | Self::WorkerCatalogGet { worker_id }
             | Self::WorkerInstall { worker_id, .. }
             | Self::WorkerRemove { worker_id, .. } => id(worker_id),
+            Self::WorkerProcessGet { which } | Self::WorkerProcessDelete { which, .. } => id(which),
+            Self::WorkerProcessLogs { which, lines, .. } => match *lines <= MAX_LINES {
+                true => id(which),
+                false => Err(NotASubmission(format!("lines is more than {MAX_LINES}"))),
+            },
+            Self::WorkerSpawn { worker, model, device, args, .. } => {
+                worker.as_deref().map_or(Ok(()), id)?;
+                let model = model.as_deref();
+                if model.is_some_and(|text| text.is_empty() || text.len() > 4000 || text.contains(char::is_control)) {
+                    return Err(NotASubmission("model is no line of at most 4000 bytes".into()));
+                }
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b":_,-".contains(&b);
+                let device = device.as_deref();
+                if device.is_some_and(|text| text.is_empty() || text.starts_with('-') || !text.bytes().all(plain)) {
+                    return Err(NotASubmission("device is none; write it as cuda:0".into()));
+                }
+                if args.len() > 1000 || args.iter().any(|word| word.contains('\0')) {
+                    return Err(NotASubmission("args are more than 1000 words, or have a NUL in them".into()));
+                }
+                Ok(())
+            }
             Self::WorkerRollback { worker_id } => worker_id.as_deref().map_or(Ok(()), id),
-            Self::Ping {} | Self::HiveCheck {} | Self::WorkerCatalogList {} | Self::WorkerListInstalled {} => Ok(()),
+            Self::Ping {}
+            | Self::HiveCheck {}
+            | Self::WorkerCatalogList {}
+            | Self::WorkerListInstalled {}
+            | Self::WorkerProcessList {} => Ok(()),
         }
     }
 }
@@ -241,6 +321,15 @@ mod tests {
             (r#"{"operation":"ping","timeout":"5"}"#, "unit"),
             (r#"{"operation":"ping","timeout":5}"#, "timeout must be a string"),
             (r#"{"operation":"ping","hosts":" "}"#, "hosts is empty"),
+            (r#"{"operation":"worker_spawn","port":0}"#, "nonzero"),
+            (r#"{"operation":"worker_spawn","bind":"everywhere"}"#, "IP address"),
+            (r#"{"operation":"worker_spawn","model":"a\nb"}"#, "model is no line"),
+            (r#"{"operation":"worker_spawn","device":"--x"}"#, "device is none"),
+            (r#"{"operation":"worker_spawn","args":["a\u0000b"]}"#, "NUL"),
+            (r#"{"operation":"worker_spawn","api_key_file":"/etc/shadow"}"#, "unknown field"),
+            (r#"{"operation":"worker_process_delete","which":"/proc/1"}"#, "worker id"),
+            (r#"{"operation":"worker_process_delete","which":1}"#, "expected a string"),
+            (r#"{"operation":"worker_process_logs","which":"w00000001","lines":2000000}"#, "lines is more"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

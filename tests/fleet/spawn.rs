@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Ends what a test that failed has left, by its own word.
-struct Mine(String);
+pub struct Mine(pub String);
 
 impl Drop for Mine {
     fn drop(&mut self) {
@@ -74,7 +74,7 @@ const RUN: &str = "[run]\nargs = ['--host', '{bind}', '--port', '{port}']\nmodel
 
 impl Stage {
     /// Installs the server on a host, and makes the catalog that says how it is started.
-    fn server(&self, host: &str) -> String {
+    pub fn server(&self, host: &str) -> String {
         let program = self.file("srv", SERVER);
         let folder = self.recipe("srv", "");
         let entry = Path::new(&folder).join("worker.toml");

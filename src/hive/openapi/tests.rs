@@ -81,7 +81,7 @@ fn every_operation_is_described_as_it_is_read() {
             let example = match name {
                 "operation" => one["properties"]["operation"]["const"].clone(),
                 "command" => serde_json::json!(["true"]),
-                "worker_id" => "echo-worker".into(),
+                "worker_id" | "which" => "echo-worker".into(),
                 other => panic!("no example of {other}"),
             };
             value.insert(name.into(), example);

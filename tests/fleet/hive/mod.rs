@@ -6,6 +6,7 @@ mod door;
 mod jobs;
 mod rooted;
 mod session;
+mod workers;
 
 use std::{
     fs,
