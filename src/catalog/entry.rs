@@ -7,7 +7,7 @@ use super::{
     offer::Offer,
     reader::{At, Key, Text},
 };
-use crate::vocab::{Accelerator, Digest, Launch, Needs, Prebuilt, WorkerId, WorkerMeta};
+use crate::vocab::{Accelerator, Digest, Launch, Needs, Prebuilt, Sigstore, WorkerId, WorkerMeta};
 
 pub(super) const ACCELERATORS: [Accelerator; 4] =
     [Accelerator::Cpu, Accelerator::Cuda, Accelerator::Metal, Accelerator::Rocm];
@@ -117,11 +117,15 @@ const PREBUILT: &[Key<Prebuilt>] = &[
     },
     Key { name: "sha256_url", read: |p, at| at.parsed(template, URL).map(|url| p.sha256_url = Some(url)) },
     Key { name: "minisign", read: |p, at| at.text().map(|key| p.minisign = Some(key)) },
-    // Whatever it says, it is not passed over in silence.
     Key {
         name: "sigstore",
-        read: |p, _| {
-            p.sigstore = true;
+        read: |p, at| {
+            let mut signer = Sigstore::default();
+            at.section(SIGSTORE, &mut signer)?;
+            if signer.identity.is_empty() || signer.issuer.is_empty() {
+                return Err(at.wrong("\"sigstore\" needs an identity and an issuer"));
+            }
+            p.sigstore = Some(signer);
             Ok(())
         },
     },
@@ -130,6 +134,12 @@ const PREBUILT: &[Key<Prebuilt>] = &[
     Key { name: "arch", read: |p, at| at.pairs().map(|names| p.arch = names) },
     Key { name: "accelerator", read: |p, at| at.pairs().map(|names| p.accelerator = names) },
     Key { name: "strip", read: |p, at| at.number().map(|folders| p.strip = Some(folders.min(40))) },
+];
+
+const SIGSTORE: &[Key<Sigstore>] = &[
+    Key { name: "identity", read: |s, at| at.text().map(|text| s.identity = text) },
+    Key { name: "issuer", read: |s, at| at.text().map(|text| s.issuer = text) },
+    Key { name: "root", read: |s, at| at.text().map(|text| s.root = Some(text)) },
 ];
 
 const PATH: &str = "a path that begins with /";

@@ -34,7 +34,7 @@ pub fn choose(request: &InstallRequest, recipe: &RecipeMeta, facts: &Facts) -> R
         _ if request.unfit.contains(&recipe.worker.id) => return Ok(Choice::Build(None)),
         wanted => wanted,
     };
-    match (Asset::of(&recipe.worker, recipe.version.as_deref(), facts), wanted) {
+    match (Asset::of(&recipe.worker, recipe.version.as_deref(), &recipe.files, facts), wanted) {
         (Ok(asset), _) => Ok(Choice::Take(Arc::new(asset))),
         (Err(no), UsePrebuilt::Prefer) => Ok(Choice::Build(Some(no.0))),
         (Err(no), _) => Err(Refusal { text: no.0, hint: Some("--prebuilt=prefer builds it then".into()) }),

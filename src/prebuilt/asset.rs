@@ -2,7 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::vocab::{BuildKey, Digest, Facts, Prebuilt, WorkerId, WorkerMeta};
+use super::sigstore::Signer;
+use crate::vocab::{BuildKey, Digest, Facts, Prebuilt, WorkerId, WorkerMeta, recipe::RecipeFile};
 
 /// One published file, with what proves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,7 @@ pub struct Asset {
     pub sums: Option<String>,
     /// A public key.
     pub minisign: Option<String>,
+    pub sigstore: Option<Signer>,
     /// Arguments of the one run that proves it.
     pub verify: Vec<String>,
     /// The program in bin that it is called by.
@@ -29,20 +31,35 @@ pub struct Asset {
 pub struct NoAsset(pub String);
 
 impl Asset {
-    /// Fills a worker's templates for a machine.
+    /// Fills a worker's templates for a machine; `files` are those of its recipe.
     ///
     /// # Errors
     /// Says what there is instead.
-    pub fn of(worker: &WorkerMeta, version: Option<&str>, facts: &Facts) -> Result<Self, NoAsset> {
+    pub fn of(
+        worker: &WorkerMeta,
+        version: Option<&str>,
+        files: &[RecipeFile],
+        facts: &Facts,
+    ) -> Result<Self, NoAsset> {
         let id = &worker.id;
         let no = |text: String| Err(NoAsset(text));
         let Some(prebuilt) = &worker.prebuilt else {
             return no(format!("there is no prebuilt {id}: its catalog entry names none"));
         };
         let Prebuilt { sha256, sha256_url, minisign, .. } = prebuilt;
-        if prebuilt.sigstore {
-            return no(format!("the prebuilt {id} is signed with sigstore, which is not supported yet"));
-        }
+        let sigstore = prebuilt.sigstore.as_ref().map(|by| {
+            let file = |name: &String| {
+                let file = files.iter().find(|file| file.path == *name);
+                let text = file.and_then(|file| String::from_utf8(file.content.clone()).ok());
+                text.ok_or_else(|| {
+                    NoAsset(format!("the recipe of {id} has no file {name}, which its sigstore root is"))
+                })
+            };
+            let root = by.root.as_ref().map(file).transpose()?;
+            Ok(Signer { identity: by.identity.clone(), issuer: by.issuer.clone(), root })
+        });
+        let sigstore = sigstore.transpose()?;
+        let is_signed = minisign.is_some() || sigstore.is_some();
         let platform = facts.platform();
         let machine = format!("{platform}-{}", worker.accelerator);
         let listed =
@@ -52,7 +69,7 @@ impl Asset {
             return no(format!("there is no prebuilt {id} for {machine}, only for {}", have.join(" and ")));
         }
         let sum = listed.map(|(_, sum)| *sum);
-        if sum.is_none() && sha256_url.is_none() && minisign.is_none() {
+        if sum.is_none() && sha256_url.is_none() && !is_signed {
             return no(format!("the prebuilt {id} has neither a checksum nor a signature, and is not taken without"));
         }
         let version = prebuilt.version.as_deref().or(version);
@@ -88,7 +105,7 @@ impl Asset {
         let sums = if sum.is_some() { None } else { sha256_url.as_deref().map(fill).transpose()? };
         // Whoever changes the file on its way changes the list as well.
         if let Some(sums) = &sums
-            && minisign.is_none()
+            && !is_signed
             && !sums.starts_with("https://")
             && !is_loopback(sums)
         {
@@ -101,6 +118,7 @@ impl Asset {
             sha256: sum,
             sums,
             minisign: minisign.clone(),
+            sigstore,
             verify: worker.verify.clone(),
             entry: worker.entry.clone(),
             strip: prebuilt.strip,
@@ -116,6 +134,7 @@ impl Asset {
             sha256: Some(sha256),
             sums: None,
             minisign: None,
+            sigstore: None,
             verify: Vec::new(),
             entry: None,
             strip: None,
@@ -125,7 +144,21 @@ impl Asset {
     /// What an installation of it is known by; without a checksum in the entry, its address stands for its content.
     pub fn key(&self) -> BuildKey {
         let content = self.sha256.map_or_else(|| self.url.clone(), |sum| sum.to_string());
-        BuildKey(self.sum_of(&[&content, self.minisign.as_deref().unwrap_or_default()]))
+        BuildKey(self.sum_of(&[&content, &self.signers()]))
+    }
+
+    /// Who must have signed it, in one text.
+    pub(super) fn signers(&self) -> String {
+        let mut text = self.minisign.clone().unwrap_or_default();
+        if let Some(Signer { identity, issuer, root }) = &self.sigstore {
+            let root = root.as_deref().unwrap_or_default();
+            text.push_str(&format!("\0sigstore\0{identity}\0{issuer}\0{root}"));
+        }
+        text
+    }
+
+    pub(super) const fn is_signed(&self) -> bool {
+        self.minisign.is_some() || self.sigstore.is_some()
     }
 
     /// A sum over all that decides what comes out, and `more`.
@@ -156,7 +189,10 @@ fn is_loopback(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocab::facts::{Arch, Os};
+    use crate::vocab::{
+        Sigstore,
+        facts::{Arch, Os},
+    };
 
     fn worker(change: impl FnOnce(&mut Prebuilt)) -> WorkerMeta {
         let mut prebuilt = Prebuilt {
@@ -178,7 +214,7 @@ mod tests {
     #[test]
     fn templates_are_filled_for_a_machine() {
         let linux = facts(Os::Linux, Arch::X86_64);
-        let asset = Asset::of(&worker(|_| {}), Some("1.2"), &linux).unwrap();
+        let asset = Asset::of(&worker(|_| {}), Some("1.2"), &[], &linux).unwrap();
         assert_eq!(
             (asset.url.as_str(), asset.file_name()),
             ("https://x.org/v1.2/srv-cpu-linux-x86_64-cpu.tar.gz", "srv-cpu-linux-x86_64-cpu.tar.gz")
@@ -188,15 +224,17 @@ mod tests {
             p.os = vec![("linux".into(), "ubuntu".into())];
             p.arch = vec![("x86_64".into(), "x64".into())];
         });
-        assert!(Asset::of(&renamed, Some("1.2"), &linux).unwrap().url.ends_with("/vb7/srv-cpu-ubuntu-x64-cpu.tar.gz"));
-        let mac = Asset::of(&worker(|_| {}), Some("1.2"), &facts(Os::MacOs, Arch::Aarch64)).unwrap();
+        assert!(
+            Asset::of(&renamed, Some("1.2"), &[], &linux).unwrap().url.ends_with("/vb7/srv-cpu-ubuntu-x64-cpu.tar.gz")
+        );
+        let mac = Asset::of(&worker(|_| {}), Some("1.2"), &[], &facts(Os::MacOs, Arch::Aarch64)).unwrap();
         assert_eq!(mac.sha256, Some(Digest::new([2; 32])), "for every accelerator there");
         assert_ne!(mac.key(), asset.key());
     }
 
     #[test]
     fn what_there_is_not_is_a_sentence() {
-        let said = |worker: &WorkerMeta, version, facts: &Facts| Asset::of(worker, version, facts).unwrap_err().0;
+        let said = |worker: &WorkerMeta, version, facts: &Facts| Asset::of(worker, version, &[], facts).unwrap_err().0;
         let (linux, arm) = (facts(Os::Linux, Arch::X86_64), facts(Os::Linux, Arch::Aarch64));
         assert_eq!(
             said(&worker(|_| {}), Some("1"), &arm),
@@ -205,9 +243,11 @@ mod tests {
         assert!(said(&worker(|_| {}), None, &linux).contains("its {version} is not known"));
         assert!(said(&worker(|_| {}), Some("../../x"), &linux).contains("its {version} is not known"));
         assert!(said(&worker(|p| p.sha256.clear()), Some("1"), &linux).contains("neither a checksum nor a signature"));
-        assert!(
-            said(&worker(|p| p.sigstore = true), Some("1"), &linux).contains("sigstore, which is not supported yet")
-        );
+        let rooted = worker(|p| {
+            let root = Some("trusted_root.json".into());
+            p.sigstore = Some(Sigstore { identity: "me".into(), issuer: "x".into(), root });
+        });
+        assert!(said(&rooted, Some("1"), &linux).contains("has no file trusted_root.json"));
         let plain = |url: &str| {
             let url = url.to_owned();
             worker(|p| {
@@ -216,8 +256,8 @@ mod tests {
             })
         };
         assert!(said(&plain("http://x.org/SHA256SUMS"), Some("1"), &linux).contains("without https"));
-        assert!(Asset::of(&plain("http://127.0.0.1:80/s"), Some("1"), &linux).is_ok());
-        assert!(Asset::of(&plain("http://127.0.0.1.evil.org/s"), Some("1"), &linux).is_err());
+        assert!(Asset::of(&plain("http://127.0.0.1:80/s"), Some("1"), &[], &linux).is_ok());
+        assert!(Asset::of(&plain("http://127.0.0.1.evil.org/s"), Some("1"), &[], &linux).is_err());
         let none = WorkerMeta::new(WorkerId::new("srv").unwrap());
         assert_eq!(said(&none, None, &linux), "there is no prebuilt srv: its catalog entry names none");
     }

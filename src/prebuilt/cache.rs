@@ -25,6 +25,7 @@ use crate::{
 
 const SUMS_BYTES: usize = 1 << 20;
 const SIGNATURE_BYTES: usize = 8 << 10;
+const BUNDLE_BYTES: usize = 256 << 10;
 /// How many names one sentence has.
 const NAMED: usize = 5;
 /// Whoever made a draft is gone by then.
@@ -58,30 +59,31 @@ pub async fn fetch(scope: &Scope, dir: &Path, asset: &Asset) -> Result<Fetched, 
         (None, Some(url)) => Some(listed(url, &text(scope, &client, url, SUMS_BYTES).await?, asset.file_name())?),
         (None, None) => None,
     };
-    // What was loaded with this checksum under this public key had the right signature then. Without a checksum, the
-    // signature is what there is to be known by.
-    let mut signature = None;
-    let known = match (want, &asset.minisign) {
-        (Some(want), _) => want.to_string(),
-        (None, Some(_)) => signature.insert(load_signature(scope, &client, asset).await?).clone(),
-        (None, None) => {
+    // What was loaded with this checksum under these signers had the right signatures then. Without a checksum, the
+    // signatures are what there is to be known by.
+    let mut signatures = None;
+    let known = match want {
+        Some(want) => want.to_string(),
+        None if asset.is_signed() => signatures.insert(Signatures::load(scope, &client, asset).await?).text(),
+        None => {
             let why = "it has neither a checksum nor a signature".to_owned();
             return Err(PrebuiltError::Load { url: asset.url.clone(), why });
         }
     };
-    let key = asset.sum_of(&[&known, asset.minisign.as_deref().unwrap_or_default()]);
+    let key = asset.sum_of(&[&known, &asset.signers()]);
     let place = dir.join(key.to_string());
     if let Some(found) = kept(&place, asset).await {
         return Ok(found);
     }
-    if asset.minisign.is_some() && signature.is_none() {
-        signature = Some(load_signature(scope, &client, asset).await?);
-    }
+    let signatures = match signatures {
+        Some(loaded) => loaded,
+        None => Signatures::load(scope, &client, asset).await?,
+    };
     let draft = Draft::begin(dir, &key)?;
     let path = draft.0.join("asset");
     let created = File::options().read(true).write(true).create_new(true).open(&path);
     let mut loaded = created.map_err(|error| cannot(dir, &error))?;
-    load(scope, &client, asset, want, signature.as_deref(), &mut loaded).await?;
+    load(scope, &client, asset, want, &signatures, &mut loaded).await?;
     let fetched = keep(draft, &place, asset, loaded).await;
     scope.check()?;
     fetched
@@ -140,14 +142,14 @@ async fn load(
     client: &reqwest::Client,
     asset: &Asset,
     want: Option<Digest>,
-    signature: Option<&str>,
+    signatures: &Signatures,
     into: &mut File,
 ) -> Result<(), PrebuiltError> {
     let unsigned = |error: minisign_verify::Error| PrebuiltError::Signature {
         url: asset.url.clone(),
         why: printable(&error.to_string()).into_owned(),
     };
-    let got = match (&asset.minisign, signature) {
+    let got = match (&asset.minisign, &signatures.minisign) {
         (Some(key), Some(signature)) => {
             let key = PublicKey::from_base64(key).map_err(unsigned)?;
             let signature = Signature::decode(signature).map_err(unsigned)?;
@@ -158,14 +160,39 @@ async fn load(
         }
         _ => file(scope, client, &asset.url, into, |_| {}).await?,
     };
-    match want {
-        Some(want) if want != got => Err(PrebuiltError::Digest { url: asset.url.clone(), want, got }),
+    if let Some(want) = want.filter(|want| *want != got) {
+        return Err(PrebuiltError::Digest { url: asset.url.clone(), want, got });
+    }
+    match (&asset.sigstore, &signatures.bundle) {
+        (Some(signer), Some(bundle)) => {
+            signer.check(bundle, &got).map_err(|why| PrebuiltError::Signature { url: asset.url.clone(), why })
+        }
         _ => Ok(()),
     }
 }
 
-async fn load_signature(scope: &Scope, client: &reqwest::Client, asset: &Asset) -> Result<String, PrebuiltError> {
-    text(scope, client, &format!("{}.minisig", asset.url), SIGNATURE_BYTES).await
+/// What is published beside an asset to prove it, of each kind that its entry names.
+struct Signatures {
+    minisign: Option<String>,
+    bundle: Option<String>,
+}
+
+impl Signatures {
+    async fn load(scope: &Scope, client: &reqwest::Client, asset: &Asset) -> Result<Self, PrebuiltError> {
+        let beside = |end: &str| format!("{}{end}", asset.url);
+        let mut found = Self { minisign: None, bundle: None };
+        if asset.minisign.is_some() {
+            found.minisign = Some(text(scope, client, &beside(".minisig"), SIGNATURE_BYTES).await?);
+        }
+        if asset.sigstore.is_some() {
+            found.bundle = Some(text(scope, client, &beside(".sigstore.json"), BUNDLE_BYTES).await?);
+        }
+        Ok(found)
+    }
+
+    fn text(&self) -> String {
+        [&self.minisign, &self.bundle].map(|text| text.as_deref().unwrap_or_default()).join("\0")
+    }
 }
 
 /// The checksum of a file in a list as `sha256sum` writes it, or in a list of nothing but one.

@@ -13,10 +13,12 @@ mod asset;
 mod cache;
 mod load;
 mod shape;
+mod sigstore;
 
 pub use asset::{Asset, NoAsset};
 pub use cache::{Fetched, Form, fetch, local};
 pub use load::may_follow;
+pub use sigstore::Signer;
 
 /// Why a published program was not had.
 #[derive(Debug, Clone, thiserror::Error)]

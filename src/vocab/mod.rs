@@ -32,7 +32,7 @@ pub use ids::{HostName, InvalidName, RunId, WorkerId};
 pub use launch::{Keeping, Launch, SpawnId, Spawned};
 pub use mirror::{InvalidMirror, Mirror};
 pub use outcome::{ExitCode, Outcome, Reason};
-pub use recipe::{Accelerator, Needs, Prebuilt, RecipeMeta, WorkerMeta};
+pub use recipe::{Accelerator, Needs, Prebuilt, RecipeMeta, Sigstore, WorkerMeta};
 pub use secret::{HUB_TOKENS, Secret};
 pub use settings::{Limits, Settings};
 pub use version::vercmp;

@@ -120,8 +120,8 @@ pub struct Prebuilt {
     pub sha256_url: Option<String>,
     /// The public key of signatures that are found at the address with `.minisig` behind it.
     pub minisign: Option<String>,
-    /// It is signed so, which cannot be checked.
-    pub sigstore: bool,
+    /// Who signs by sigstore; the bundle is found at the address with `.sigstore.json` behind it.
+    pub sigstore: Option<Sigstore>,
     /// In place of the recipe's own version.
     pub version: Option<String>,
     /// What is written in place of our own words.
@@ -130,6 +130,17 @@ pub struct Prebuilt {
     pub accelerator: Vec<(String, String)>,
     /// Folders around everything in an archive; as many as there are, when it is not said.
     pub strip: Option<u64>,
+}
+
+/// A signer, as sigstore knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sigstore {
+    /// The address of a person or of a workflow.
+    pub identity: String,
+    /// Who vouches for it.
+    pub issuer: String,
+    /// A file of the recipe with a trusted root, in place of sigstore's own.
+    pub root: Option<String>,
 }
 
 /// A recipe as found: its entry, its text and what identifies it.

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
 };
@@ -221,7 +221,11 @@ fn what_is_not_right_is_refused_and_nothing_is_kept() {
             1,
             "has no checksum of good; it has other-1.tar.gz, other-2.tar.gz".into(),
         ),
-        (format!("{}sigstore = \"x\"\n", of("/good", &good)), 5, "sigstore, which is not supported yet".into()),
+        (
+            format!("{}sigstore = {{ identity = \"me\", issuer = \"x\", root = \"absent\" }}\n", of("/good", &good)),
+            5,
+            "has no file absent, which its sigstore root is".into(),
+        ),
         (String::new(), 5, "there is no prebuilt tool: its catalog entry names none".into()),
     ] {
         let recipe = recipe(&stage, &entry);
@@ -244,6 +248,8 @@ fn what_is_not_right_is_refused_and_nothing_is_kept() {
         let ran = ran.says(said);
         assert_eq!((builds(&stage), says(&stage, "one").as_str()), (before + 1, "built"), "{ran}");
     }
+    let half = recipe(&stage, &format!("{}sigstore = {{ identity = \"me\" }}\n", of("/good", &good)));
+    stage.rbee(&format!("fleet install {half} --prebuilt -H one")).exits(2).says("needs an identity and an issuer");
     let recipe = recipe(&stage, "[prebuilt]\nurl = \"http://x/{nmae}\"\n");
     stage.rbee(&format!("fleet install {recipe} --prebuilt -H one")).exits(2).says("worker.toml:");
 }
@@ -308,4 +314,49 @@ fn a_signature_is_enough_and_a_wrong_one_is_not() {
     assert!(error(&install(&both, 1), "one").contains("is not right"));
     server.put("/tool.minisig", SIGNATURE);
     install(&both, 0);
+}
+
+#[test]
+fn a_bundle_of_sigstore_is_checked_to_its_root_without_any_network() {
+    let stage = Stage::new(&["one"]);
+    let server = Server::new();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sigstore");
+    let bundle = fs::read(data.join("bundle.json")).unwrap();
+    server.put("/tool", PROGRAM);
+    server.put("/tool.sigstore.json", bundle.clone());
+    let install = |identity: &str, root: bool, code| {
+        let root = if root { ", root = \"trusted_root.json\"" } else { "" };
+        let entry = format!(
+            "[prebuilt]\nurl = \"http://127.0.0.1:{}/tool\"\n\
+             sigstore = {{ identity = \"{identity}\", issuer = \"https://accounts.example.org\"{root} }}\n",
+            server.port
+        );
+        let recipe = recipe(&stage, &entry);
+        fs::copy(data.join("trusted_root.json"), Path::new(&recipe).join("trusted_root.json")).unwrap();
+        stage.events(&format!("fleet install {recipe} --prebuilt --reinstall -H one")).exits(code)
+    };
+    // Another signer, and an authority that sigstore does not know.
+    for (identity, root) in [("evil@example.org", true), ("release@example.org", false)] {
+        let ran = install(identity, root, 1);
+        assert!(
+            error(&ran, "one").contains("the signature of") && error(&ran, "one").contains("is not right"),
+            "{ran}"
+        );
+    }
+    assert_eq!((kept_files(&stage), builds(&stage)), (Vec::new(), 0));
+    install("release@example.org", true, 0).outcome("one", "changed");
+    assert_eq!((says(&stage, "one").as_str(), builds(&stage)), ("tool 1.0", 0));
+    // Known by its bundle from then on; and not by another one.
+    server.asked("/tool");
+    install("release@example.org", true, 0);
+    assert_eq!(server.asked("/tool"), 0);
+    fs::remove_dir_all(stage.lab.home().join(".cache/rbee/prebuilt")).unwrap();
+    server.put("/tool", format!("{PROGRAM}echo evil\n"));
+    assert!(error(&install("release@example.org", true, 1), "one").contains("is not right"));
+    server.put("/tool", PROGRAM);
+    for nonsense in [Vec::new(), b"{}".to_vec(), vec![b'['; 300_000]] {
+        server.put("/tool.sigstore.json", nonsense);
+        install("release@example.org", true, 1);
+        assert_eq!(kept_files(&stage), [] as [PathBuf; 0]);
+    }
 }
