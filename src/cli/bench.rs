@@ -144,6 +144,7 @@ fn request(operation: &Operation) -> Result<Request, Complaint> {
         }
         Operation::WorkerInstall {
             worker_id,
+            version,
             build,
             fetch,
             check,
@@ -153,7 +154,10 @@ fn request(operation: &Operation) -> Result<Request, Complaint> {
             reinstall,
             dry_run,
         } => Request::Install(InstallRequest {
-            worker: named(worker_id),
+            worker: match version {
+                Some(version) => Some(Wanted::Versioned { name: worker_id.clone(), version: version.clone() }),
+                None => named(worker_id),
+            },
             build: match build {
                 BuildWord::Auto => BuildPlace::Auto,
                 BuildWord::Host => BuildPlace::Host,

@@ -12,7 +12,7 @@ use super::{
     fleet, job, spawn,
 };
 use crate::{
-    engine::Request,
+    engine::{Request, version},
     vocab::{ExitCode, Host},
     wire::operation::{BuildWord, FetchWord, Operation, Submission},
 };
@@ -62,8 +62,13 @@ fn operation(command: WorkerCommand) -> Result<Operation, Complaint> {
                     it.hint("start the hive with --catalog DIR, and name the worker by its id")
                 });
             }
+            let (worker, version) = match version::split(&worker).map_err(Complaint::usage)? {
+                Some((worker, version)) => (worker.to_owned(), Some(version.to_owned())),
+                None => (worker, None),
+            };
             Operation::WorkerInstall {
                 worker_id: worker_id(&worker)?.to_string(),
+                version,
                 build: match install.build {
                     BuildWhere::Auto => BuildWord::Auto,
                     // A hive is one machine: what it builds for itself, it builds once.

@@ -28,6 +28,9 @@ pub enum Operation {
     /// `fleet install`, or `fleet plan`.
     WorkerInstall {
         worker_id: String,
+        /// The one that it is to have; one that the machine has kept is only put back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
         #[serde(default)]
         build: BuildWord,
         #[serde(default)]
@@ -248,7 +251,6 @@ impl Operation {
             // Never a path: a folder of the hive's machine is not for a client to name.
             Self::WorkerCheck { worker_id }
             | Self::WorkerCatalogGet { worker_id }
-            | Self::WorkerInstall { worker_id, .. }
             | Self::WorkerRemove { worker_id, .. } => id(worker_id),
             Self::WorkerProcessGet { which } | Self::WorkerProcessDelete { which, .. } => id(which),
             Self::WorkerProcessLogs { which, lines, .. } => match *lines <= MAX_LINES {
@@ -270,6 +272,16 @@ impl Operation {
                     return Err(NotASubmission("args are more than 1000 words, or have a NUL in them".into()));
                 }
                 Ok(())
+            }
+            Self::WorkerInstall { worker_id, version, .. } => {
+                id(worker_id)?;
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b".+-_:~".contains(&b);
+                match version {
+                    Some(it) if it.is_empty() || it.len() > 128 || !it.bytes().all(plain) => {
+                        Err(NotASubmission(format!("version {it:?} is none: write it as 1.2.3")))
+                    }
+                    _ => Ok(()),
+                }
             }
             Self::WorkerRollback { worker_id } => worker_id.as_deref().map_or(Ok(()), id),
             Self::Ping {}
@@ -317,6 +329,8 @@ mod tests {
             (r#"{"operation":"worker_remove","worker_id":"/etc"}"#, "worker id \"/etc\""),
             (r#"{"operation":"worker_remove","worker_id":"../x"}"#, "worker id"),
             (r#"{"operation":"worker_install","worker_id":"./here"}"#, "worker id"),
+            (r#"{"operation":"worker_install","worker_id":"a","version":"1 && x"}"#, "version \"1 && x\""),
+            (r#"{"operation":"worker_install","worker_id":"a","version":""}"#, "version \"\""),
             (r#"{"operation":"worker_install","worker_id":"a","build":"moon"}"#, "unknown variant `moon`"),
             (r#"{"operation":"ping","timeout":"5"}"#, "unit"),
             (r#"{"operation":"ping","timeout":5}"#, "timeout must be a string"),

@@ -87,6 +87,8 @@ fn a_submitted_job_looks_as_if_it_ran_here() {
         "{ran}"
     );
     run(&stage, &["worker", "list", "--hive", &socket]).exits(0);
+    run(&stage, &["worker", "install", "echo-worker@9.9", "--hive", &socket]).exits(5).says("9.9");
+    run(&stage, &["worker", "install", "echo-worker@", "--hive", &socket]).exits(2).says("no version");
     run(&stage, &["--timeout", "300ms", "job", "exec", "--hive", &socket, "--", "sleep 60"]).exits(124);
     run(&stage, &["worker", "install", "nothing-like-it", "--hive", &socket]).exits(2).says("nothing-like-it");
     run(&stage, &["job", "exec", "--hive", "http://192.0.2.1:1", "--", "true"]).exits(2).says("--host");
