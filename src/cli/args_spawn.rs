@@ -29,6 +29,12 @@ pub struct SpawnFlags {
     /// When it is started again
     #[arg(long, value_enum, value_name = "WHEN", env = "RBEE_RESTART", default_value = "never")]
     pub restart: Restart,
+    /// Make it a service of the user, by systemd or launchd, so that it starts again with the machine
+    #[arg(long, env = "RBEE_SERVICE")]
+    pub service: bool,
+    /// Make it a service of the machine instead, which needs no login: written as root, through sudo without a password
+    #[arg(long, requires = "service")]
+    pub system: bool,
     #[command(flatten)]
     pub run: RunFlags,
     /// Given to the worker as they are, behind `--`

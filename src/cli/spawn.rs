@@ -24,7 +24,7 @@ use crate::{
     models::reference::EXAMPLES,
     report::Lines,
     vocab::{
-        Secret,
+        Keeping, Secret,
         text::{human_bytes, printable},
     },
     wire::operation::{Operation, RestartWord},
@@ -48,6 +48,11 @@ pub fn ask_spawn(flags: SpawnFlags, here: bool) -> Result<Asked, Complaint> {
         key,
         more: flags.more,
         restart: flags.restart == Restart::OnFailure,
+        keeping: match (flags.service, flags.system) {
+            (false, _) => Keeping::Session,
+            (true, false) => Keeping::Service,
+            (true, true) => Keeping::System,
+        },
     };
     let asked = Asked::change(Request::Worker(WorkerRequest::Spawn(Arc::new(request))), flags.run);
     Ok(Asked { answer: Answer::Spawned, ..asked })
@@ -135,6 +140,10 @@ pub fn spawn_operation(flags: SpawnFlags) -> Result<Operation, Complaint> {
         return Err(Complaint::usage("--api-key-file stays on this machine: a hive is not given it")
             .hint("rbee fleet worker spawn takes it to a host"));
     }
+    if flags.service {
+        return Err(Complaint::usage("--service is not for a hive to make")
+            .hint("rbee fleet worker spawn makes services on hosts, rbee worker spawn here"));
+    }
     if let Some(text) = &flags.model {
         model(text, false)?;
     }
@@ -177,6 +186,7 @@ pub fn of_operation(operation: &Operation) -> Result<WorkerRequest, Complaint> {
                 key: None,
                 more: args.clone(),
                 restart: *restart == RestartWord::OnFailure,
+                keeping: Keeping::Session,
             }))
         }
         Operation::WorkerProcessGet { which: text } => WorkerRequest::Processes { only: Some(which(text)?) },

@@ -14,7 +14,7 @@ use crate::{
     models::cache,
     scope::Scope,
     target::Target,
-    vocab::{Facts, Manifest, Phase, Secret, SpawnId, WorkerId},
+    vocab::{Facts, Keeping, Manifest, Phase, Secret, SpawnId, WorkerId},
     workers::{
         self, Order, Process, Reading, SpawnError, Started, State, Stopped, Which,
         choose::{self, Found, ModelArg},
@@ -56,6 +56,7 @@ pub struct SpawnRequest {
     /// Given to the program as they are.
     pub more: Vec<String>,
     pub restart: bool,
+    pub keeping: Keeping,
 }
 
 /// A spawned worker, and what its program is by now.
@@ -237,6 +238,7 @@ async fn spawn(
         key: request.key.as_ref(),
         more: &request.more,
         restart: request.restart,
+        keeping: request.keeping,
         state: &facts.dirs.state,
         grace: limits.grace,
         idle: limits.idle,

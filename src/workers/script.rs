@@ -15,11 +15,11 @@ const BASE: &str = include_str!("../models/sh/common.sh");
 const COMMON: &str = include_str!("sh/common.sh");
 const KEEPER: &str = include_str!("sh/keeper.sh");
 pub const PORT: &str = include_str!("sh/port.sh");
-pub const START: &str = include_str!("sh/start.sh");
+pub const START: &str = concat!(include_str!("sh/service.sh"), include_str!("sh/start.sh"));
 pub const WATCH: &str = include_str!("sh/watch.sh");
 pub const KEEP: &str = include_str!("sh/keep.sh");
-pub const UNDO: &str = include_str!("sh/undo.sh");
-pub const STOP: &str = include_str!("sh/stop.sh");
+const UNDO: &str = concat!(include_str!("sh/service.sh"), include_str!("sh/undo.sh"));
+pub const STOP: &str = concat!(include_str!("sh/service.sh"), include_str!("sh/stop.sh"));
 pub const LIST: &str = include_str!("sh/list.sh");
 pub const LOGS: &str = include_str!("sh/logs.sh");
 

@@ -44,6 +44,7 @@ pub struct Order<'a> {
     pub key: Option<&'a Secret>,
     pub more: &'a [String],
     pub restart: bool,
+    pub keeping: Keeping,
     /// The host's folder of records: `~/.local/state/rbee`.
     pub state: &'a str,
     pub grace: Duration,
@@ -126,7 +127,7 @@ fn record(order: &Order<'_>, port: u16) -> Result<Spawned, SpawnError> {
         port,
         health: order.launch.health.clone(),
         restart: order.restart,
-        keeping: Keeping::Session,
+        keeping: order.keeping,
         run: order.run.to_owned(),
         spawned_at: order.now.clone(),
     })
@@ -170,6 +171,15 @@ async fn attempt_at(
         ("RECORD", &wire::spawned::write(spawned)?),
         ("RUN", &keeper),
         ("KEY", if key { "1" } else { "" }),
+        ("RESTART", if order.restart { "1" } else { "" }),
+        (
+            "V",
+            match order.keeping {
+                Keeping::Session => "",
+                Keeping::Service => "user",
+                Keeping::System => "system",
+            },
+        ),
         ("MODEL", order.model.map_or("", |(path, _)| path)),
     ];
     let mut start = script::command("start", &given, script::START);
@@ -182,6 +192,13 @@ async fn attempt_at(
         0 => {}
         66 => return Err(SpawnError::choice(said.last_words(), "rbee model list shows the models that are there")),
         _ => return Ok(Attempt::Failed(said.last_words())),
+    }
+    if said.text().lines().any(|line| line == "linger no") {
+        scope.notice(
+            Level::Warning,
+            "the user's services end with the last login there, and start with the next",
+            Some("loginctl enable-linger lets them start with the machine; --service --system needs no login".into()),
+        );
     }
     let worker = &spawned.worker;
     let limit = order.idle;

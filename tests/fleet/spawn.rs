@@ -325,3 +325,65 @@ fn ran_id(stage: &Stage, port: u16) -> String {
     let one = all.iter().find(|process| process["port"] == port).unwrap();
     one["id"].as_str().unwrap().to_owned()
 }
+
+/// Stands in for systemd's manager and for sudo: starts what a unit says, in a session of its own, and ends it.
+const SYSTEMCTL: &str = r##"#!/bin/sh
+dir=$XDG_CONFIG_HOME/systemd/user
+[ "$1" = --user ] && shift || dir=$RBEE_PREFIX/etc/systemd/system
+echo "$dir $*" >>"$HOME/systemctl.log"
+case $1 in
+  enable) ln -s "$dir/$2" "$HOME/enabled-$2" ;;
+  disable) rm -f "$HOME/enabled-$2" ;;
+  start)
+    run=$(sed -n 's/^ExecStart=\/bin\/sh "\(.*\)"$/\1/p' "$dir/$2")
+    env -i HOME="$HOME" PATH="$PATH" "$(sed -n 's/^Environment="\([^"]*\)".*/\1/p' "$dir/$2")" \
+      setsid /bin/sh "$run" </dev/null >/dev/null 2>&1 &
+    ;;
+esac
+"##;
+
+#[test]
+fn a_service_is_written_down_started_and_taken_back_whole() {
+    let (stage, token) = (Stage::new(&[]), token());
+    let _mine = Mine(token.clone());
+    let catalog = stage.server("local");
+    stage.file("stand-ins/systemctl", SYSTEMCTL);
+    stage.file("stand-ins/sudo", "#!/bin/sh\n[ \"$1\" = -n ] && shift\nexec \"$@\"\n");
+    let home = stage.home("local");
+    let rbee = |words: &str| {
+        let mut command = stage.bare();
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", stage.lab.dir().join("stand-ins").display()));
+        command.env("XDG_CONFIG_HOME", home.join("config")).arg("--catalog").arg(&catalog);
+        command.args(words.split_whitespace());
+        run(command)
+    };
+    for (flags, folder, wanted) in [
+        ("--service", home.join("config/systemd/user"), "WantedBy=default.target"),
+        ("--service --system", home.join("prefix/etc/systemd/system"), "WantedBy=multi-user.target"),
+    ] {
+        let units = || fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path()).collect::<Vec<_>>();
+        let ran = rbee(&format!("worker spawn --restart on-failure {flags} -- deaf {token}")).exits(0);
+        let (pid, _) = spawned(&ran);
+        assert!(processes_with(&token).contains(&pid), "{ran}");
+        if !flags.contains("system") {
+            ran.says("loginctl enable-linger");
+        }
+        let unit = fs::read_to_string(&units()[0]).unwrap();
+        assert!(unit.contains(wanted) && unit.contains("Restart=on-failure") && !unit.contains(&token), "{unit}");
+        assert_eq!(unit.contains(&format!("User={}\n", crate::sshd::account())), flags.contains("system"), "{unit}");
+        let id = units()[0].file_stem().unwrap().to_str().unwrap().replace("rbee-worker-", "");
+        assert!(home.join(format!("enabled-rbee-worker-{id}.service")).exists());
+        // Another start of it, as with the machine: the same record.
+        let before = rbee(&format!("--output json worker process get {id}")).exits(0).document();
+        assert_eq!(before["hosts"][0]["processes"][0]["state"], "healthy", "{before:#}");
+        rbee(&format!("worker stop {id} --grace 300ms")).exits(0).says("killed");
+        assert_eq!((processes_with(&token), units()), (vec![], vec![]));
+        assert!(!home.join(format!("enabled-rbee-worker-{id}.service")).exists());
+        // What does not get healthy is no service, either.
+        rbee(&format!("worker spawn {flags} -- die {token}")).exits(1).says("there is no such card");
+        assert_eq!((units(), stage.folders("local")), (vec![], vec![]));
+    }
+    let log = fs::read_to_string(home.join("systemctl.log")).unwrap();
+    assert!(log.contains("daemon-reload") && log.contains("stop --no-block"), "{log}");
+}

@@ -1,5 +1,5 @@
 # Makes a worker's folder and starts its keeper; says who that is, and who the worker.
-# Given: ID, P the port, HEALTH "ADDRESS PORT PATH", RECORD, RUN the keeper's text, KEY if stdin brings API keys, MODEL.
+# Given: ID, V if a service is to keep it, RESTART, P the port, HEALTH "ADDRESS PORT PATH", RECORD, RUN the keeper's text, KEY if stdin brings API keys, MODEL.
 # shellcheck disable=SC2154
 umask 077
 d=$W/$ID
@@ -17,7 +17,15 @@ if [ -n "$KEY" ]; then
   IFS= read -r key
   put "$key" | tr '\t' '\n' >"$d/key" || exit
 fi
-for how in setsid perl python3 ''; do has "$how" && break; done
+if [ -n "$V" ]; then
+  # What it says last is what went wrong.
+  up >&2 || exit 71
+  # Without a login, there are no services of the user.
+  [ "$V$kind" != usersystemd ] || [ -e "/var/lib/systemd/linger/$(id -un)" ] || put 'linger no'
+  how=none
+else
+  for how in setsid perl python3 ''; do has "$how" && break; done
+fi
 [ -n "$how" ] || { put 'no setsid, perl or python3 on this host: nothing can be started that stays' >&2; exit 69; }
 unset RBEE_COOKIE
 RBEE_WORKER=$ID PERL_BADLANG=0
@@ -27,7 +35,7 @@ case $how in
   perl) exec_in_session() { exec perl -e 'use POSIX (); POSIX::setsid(); exec { $ARGV[0] } @ARGV' "$@"; } ;;
   python3) exec_in_session() { exec python3 -c 'import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])' "$@"; } ;;
 esac
-(exec_in_session /bin/sh "$d/run") </dev/null >/dev/null 2>&1 &
+[ "$how" = none ] || (exec_in_session /bin/sh "$d/run") </dev/null >/dev/null 2>&1 &
 n=100
 until [ -s "$d/worker" ] || [ "$n" = 0 ]; do
   nap

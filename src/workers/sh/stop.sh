@@ -2,6 +2,7 @@
 # shellcheck disable=SC2154
 d=$W/$ID
 [ -d "$d/kept" ] || { put absent; exit 0; }
+down || { put 'its keeper of services does not answer' >&2; exit 1; }
 finish "$d" || { put "left$left"; exit 0; }
-rm -rf "$d" || exit
+unplace && rm -rf "$d" || exit
 put "gone $how"

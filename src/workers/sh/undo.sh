@@ -4,4 +4,5 @@ d=$W/$ID
 [ -d "$d" ] || exit 0
 mv "$d/in" "$d/out" 2>/dev/null
 [ ! -d "$d/kept" ] || exit 0
-finish "$d" && rm -rf "$d" || { put "left$left"; exit 1; }
+down
+finish "$d" && unplace && rm -rf "$d" || { put "left$left"; exit 1; }
