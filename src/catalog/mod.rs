@@ -19,6 +19,7 @@ mod offer;
 mod own;
 mod reader;
 mod shelf;
+mod slot;
 mod srcinfo;
 
 pub use author::{Authored, read_recipe};
@@ -27,4 +28,5 @@ pub use entry::{Entry, parse_entry};
 pub use error::CatalogError;
 pub use offer::{BuildSettings, Offer, SourceTree};
 pub use own::{OwnSource, own_recipe};
-pub use shelf::{Catalog, CatalogSource, Listed};
+pub use shelf::{Catalog, CatalogSource};
+pub use slot::Listed;

@@ -9,7 +9,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{CatalogError, shelf};
+use super::{CatalogError, slot};
 use crate::vocab::{Digest, RecipeMeta, recipe::RecipeFile, text::sh_quote};
 
 /// What a build of rbee needs of its checkout; the last two hold crates, for hosts without a registry.
@@ -47,7 +47,7 @@ impl OwnSource {
 /// # Errors
 /// The source cannot be read, or is not rbee's.
 pub fn own_recipe(source: &OwnSource) -> Result<RecipeMeta, CatalogError> {
-    let mut recipe = shelf::own()?;
+    let mut recipe = slot::own()?;
     let (name, sum) = match source {
         OwnSource::Address(address) => (address.clone(), None),
         OwnSource::Folder(folder) => {

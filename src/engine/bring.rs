@@ -14,11 +14,12 @@ use super::{
     dispatch::Ticket,
     install::{layout, now},
     job::Done,
+    made::Made,
     make::{Making, build_in},
     phase::phase,
     plan::{Action, WorkerPlan, judge_build, refuse},
     request::Pending,
-    share::{Made, Share},
+    share::Share,
     sudo,
 };
 use crate::{

@@ -21,6 +21,7 @@ mod hive;
 mod install;
 mod job;
 pub mod local_build;
+mod made;
 mod make;
 mod model;
 mod needs;
