@@ -1,12 +1,12 @@
 //! Jobs from their submission to long after their end.
 
 use std::{
-    io::{Read, Write},
+    io::Write,
     time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Way, lines, types};
 use crate::{
@@ -233,49 +233,94 @@ fn one_hive_has_the_state_and_stale_sockets_give_way() {
     stage.hive("").end().exits(0);
 }
 
+/// Readers and lines: in a soak as many as it is meant for, or what RBEE_READERS and RBEE_LINES say.
+fn crowd() -> (usize, u64) {
+    let said = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let (readers, lines) = if std::env::var("RBEE_SOAK").is_ok() { (500, 1_000_000) } else { (50, 20_000) };
+    let readers = said("RBEE_READERS").unwrap_or(readers);
+    (usize::try_from(readers).unwrap(), said("RBEE_LINES").unwrap_or(lines))
+}
+
 #[test]
 fn many_readers_cost_little_and_see_one_order() {
-    let (readers, count) = match std::env::var("RBEE_SOAK") {
-        Ok(_) => (500, 1_000_000),
-        Err(_) => (50, 20_000),
-    };
+    let (readers, count) = crowd();
     let stage = Stage::new(&[]);
     let hive = stage.hive("");
     let gate = stage.lab.dir().join("gate");
     let id = hive.exec(&format!("until [ -e {} ]; do sleep 0.1; done; seq 1 {count}", gate.display()));
+    let before = hive.live.peak().unwrap();
+    let (start, gaps) = (Instant::now(), std::sync::atomic::AtomicU64::new(0));
     std::thread::scope(|scope| {
         for nth in 0..readers {
-            let (hive, id) = (&hive.way, &id);
-            std::thread::Builder::new()
-                .stack_size(256 << 10)
-                .spawn_scoped(scope, move || check_sequence(hive, id, count, nth))
-                .unwrap();
+            let (hive, id, gaps) = (&hive.way, &id, &gaps);
+            let read = move || {
+                let lost = check_sequence(hive.follow(id), count, nth);
+                gaps.fetch_add(lost, std::sync::atomic::Ordering::Relaxed);
+            };
+            std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, read).unwrap();
         }
         std::fs::write(&gate, "").unwrap();
     });
-    let peak = hive.live.peak().unwrap();
-    assert!(peak < 300 << 20, "{} MiB", peak >> 20);
+    let (took, peak) = (start.elapsed(), hive.live.peak().unwrap());
+    let (mib, lost) = (|bytes: u64| bytes >> 20, gaps.into_inner());
+    println!(
+        "{readers} readers, {count} lines: {took:?}, {} MiB, then {} MiB, {lost} lines in gaps",
+        mib(before),
+        mib(peak)
+    );
+    assert!(peak < 300 << 20, "{} MiB", mib(peak));
 }
 
-/// Reads a stream as it comes; what a bound dropped is counted as it says.
-fn check_sequence(hive: &Way, id: &str, count: u64, nth: usize) {
-    let mut stream = std::io::BufReader::with_capacity(64 << 10, hive.stream());
-    write!(stream.get_mut(), "GET /v1/jobs/{id}/stream HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+/// Whoever does not read holds up neither the job nor the others, and finds everything there when it does.
+#[test]
+fn readers_that_do_not_read_slow_nobody() {
+    let stage = Stage::new(&[]);
+    let hive = stage.hive("");
+    let gate = stage.lab.dir().join("gate");
+    let count = 20_000;
+    let id = hive.exec(&format!("until [ -e {} ]; do sleep 0.1; done; seq 1 {count}", gate.display()));
+    hive.until_state(&id, "running");
+    let idle: Vec<_> = (0..50).map(|_| hive.follow(&id)).collect();
+    std::fs::write(&gate, "").unwrap();
+    // Not one of them has taken more than a socket holds by now.
+    let job = hive.until_state(&id, "completed");
+    assert_eq!(job["exit"], 0, "{job:#}");
+    assert_eq!(lines(&hive.events(&id, None)).len(), 20_000);
+    for (nth, stream) in idle.into_iter().enumerate() {
+        assert_eq!(check_sequence(stream, count, nth), 0);
+    }
+}
+
+impl Way {
+    /// A stream of a job's events, of which nothing was read yet.
+    fn follow(&self, id: &str) -> std::io::BufReader<std::os::unix::net::UnixStream> {
+        let mut stream = std::io::BufReader::with_capacity(64 << 10, self.stream());
+        write!(stream.get_mut(), "GET /v1/jobs/{id}/stream HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+        stream
+    }
+}
+
+/// Reads a stream as it comes; what a bound dropped is counted as it says, and yielded.
+fn check_sequence(mut stream: impl std::io::BufRead, count: u64, nth: usize) -> u64 {
     let (mut line, mut seen, mut spoken, mut gaps) = (String::new(), 0, 0, 0);
-    while std::io::BufRead::read_line(&mut stream, &mut line).unwrap() > 0 {
+    while stream.read_line(&mut line).unwrap() > 0 {
         if let Some(data) = line.strip_prefix("data: ") {
-            let event: Value = serde_json::from_str(data).unwrap();
-            let seq = event["seq"].as_u64().unwrap();
-            let step = if event["type"] == "gap" { event["lines"].as_u64().unwrap() } else { 1 };
+            // A million of them are more than a parser of JSON should be asked for.
+            let number = |key: &str| -> Option<u64> {
+                let rest = data.split_once(key)?.1;
+                rest.split_once(|c: char| !c.is_ascii_digit())?.0.parse().ok()
+            };
+            let seq = number("\"seq\":").unwrap();
+            let step = if data.contains("\"type\":\"gap\"") { number("\"lines\":").unwrap() } else { 1 };
             gaps += step - 1;
             seen += step;
-            assert_eq!(seq, seen, "reader {nth}: {event}");
-            if event["type"] == "line" {
-                let number: u64 = event["text"].as_str().unwrap().parse().unwrap();
-                assert!(number > spoken, "reader {nth}: {event}");
+            assert_eq!(seq, seen, "reader {nth}: {data}");
+            if data.contains("\"type\":\"line\"") {
+                let number = number("\"text\":\"").unwrap();
+                assert!(number > spoken, "reader {nth}: {data}");
                 spoken = number;
             }
-            if event["type"] == "job_finished" {
+            if data.contains("\"type\":\"job_finished\"") {
                 break;
             }
         }
@@ -285,4 +330,5 @@ fn check_sequence(hive: &Way, id: &str, count: u64, nth: usize) {
     let mut rest = String::new();
     stream.read_to_string(&mut rest).unwrap();
     assert_eq!(rest.trim(), "");
+    gaps
 }
