@@ -7,7 +7,7 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use super::{
     args_daemon::FleetHiveCommand,
     args_hive::{HiveCommand, Job, Worker},
-    args_model::ModelCommand,
+    args_model::{Model, ModelCommand},
     args_prebuilt::PrebuiltHow,
     args_sources::SourceFlags,
     args_worker::WorkerCommand,
@@ -92,8 +92,7 @@ pub enum Command {
     /// Jobs of hives, and of runs in progress
     Job(Job),
     /// Models: fetch, check and remove them
-    #[command(subcommand)]
-    Model(Box<ModelCommand>),
+    Model(Box<Model>),
     /// What was built, and is kept so that it is not built again
     #[command(subcommand)]
     Cache(super::cache::CacheCommand),

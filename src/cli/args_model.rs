@@ -4,8 +4,17 @@ use std::{ffi::OsString, time::Duration};
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
-use super::{Complaint, args::RunFlags};
+use super::{Complaint, args::RunFlags, args_hive::SubmitFlags};
 use crate::{models, sandbox::hub::Faults, vocab::parse_duration};
+
+/// Models here, or where a hive is.
+#[derive(Debug, ClapArgs)]
+pub struct Model {
+    #[command(flatten)]
+    pub submit: SubmitFlags,
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
 
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
@@ -77,7 +86,7 @@ pub struct ModelFlags {
     /// The largest quantisation that fits the smallest GPU (or memory) of the hosts
     #[arg(long)]
     pub fits: bool,
-    /// Which way it comes; `auto` is the hub where the host reaches it
+    /// Which way it comes; `auto` is the hub where the host reaches it. From host to host (`swarm`) is not there yet
     #[arg(long, value_enum, default_value = "auto", env = "RBEE_VIA")]
     pub via: ViaWay,
     /// Connections of each host at a time
@@ -95,6 +104,9 @@ pub struct ModelFlags {
     /// Go on though the disk says that there is too little room
     #[arg(long)]
     pub force_disk: bool,
+    /// If one host cannot take it, send it to none
+    #[arg(long)]
+    pub all_or_nothing: bool,
     /// When it does not come to its end, keep nothing of it
     #[arg(long)]
     pub clean: bool,

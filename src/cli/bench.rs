@@ -9,11 +9,12 @@ use super::{
     Complaint, answer,
     args::{Global, InstallFlags, RunFlags},
     context::Context,
-    fleet, offers, spawn,
+    fleet, models, models_hive, offers, spawn,
 };
 use crate::{
     engine::{
-        BuildPlace, Conclusion, FetchPlace, InstallRequest, Request, Run, SudoPassword, dispatch, request::Wanted,
+        BuildPlace, Conclusion, FetchPlace, InstallRequest, ModelRequest, Request, Run, SudoPassword, dispatch,
+        request::Wanted,
     },
     hive::{Bench, Refused},
     inventory::Intent,
@@ -187,6 +188,15 @@ fn request(operation: &Operation) -> Result<Request, Complaint> {
         | Operation::WorkerProcessGet { .. }
         | Operation::WorkerProcessDelete { .. }
         | Operation::WorkerProcessLogs { .. } => Request::Worker(spawn::of_operation(operation)?),
+        Operation::ModelDownload(asked) => models_hive::download(asked)?,
+        Operation::ModelList { repo } => {
+            Request::Model(ModelRequest::List { only: repo.as_deref().map(models::repo).transpose()? })
+        }
+        Operation::ModelVerify { repo } => {
+            Request::Model(ModelRequest::Verify { only: repo.as_deref().map(models::repo).transpose()? })
+        }
+        Operation::ModelRemove { model } => Request::Model(models::removal(model)?),
+        Operation::ModelClean { orphans } => Request::Model(ModelRequest::Clean { orphans: *orphans }),
     })
 }
 

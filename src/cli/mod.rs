@@ -25,6 +25,7 @@ mod hive;
 mod inventory;
 mod job;
 mod models;
+mod models_hive;
 mod offers;
 mod output;
 mod password;

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{
     Complaint, answer,
     args::{Global, OutputForm},
-    args_model::{ModelCommand, ModelFlags},
+    args_model::{Model, ModelCommand, ModelFlags},
     asked::{Answer, Asked},
     context::{self, Context},
-    fleet, print, print_json,
+    fleet, job, models_hive, print, print_json,
     table::table,
 };
 use crate::{
@@ -24,13 +24,17 @@ use crate::{
         ExitCode, HUB_TOKENS, Host, Secret,
         text::{human_bytes, printable},
     },
+    wire::operation::Submission,
 };
 
 /// The hub, unless HF_ENDPOINT says another.
 const HUB: &str = "https://huggingface.co";
 
 /// On this machine, which needs neither inventory nor ssh_config for it.
-pub async fn run(global: Global, command: ModelCommand) -> Result<ExitCode, Complaint> {
+pub async fn run(global: Global, Model { submit, command }: Model) -> Result<ExitCode, Complaint> {
+    if submit.remote.is_some() || submit.detach {
+        return job::submit(&global, &submit, Submission::new(models_hive::operation(command)?)).await;
+    }
     let asked = ask(command)?;
     let context = Context::here(&global, &asked.run, &asked.install)?;
     fleet::carry_out(&global, context, vec![Host::local()], asked).await
@@ -39,33 +43,49 @@ pub async fn run(global: Global, command: ModelCommand) -> Result<ExitCode, Comp
 pub fn ask(command: ModelCommand) -> Result<Asked, Complaint> {
     let query = |request, run| Asked { answer: Answer::Models, ..Asked::query(Request::Model(request), run) };
     let change = |request, run| Asked::change(Request::Model(request), run);
-    let repo = |text: &str| RepoId::new(text).map_err(|error| Complaint::usage(error.to_string()));
     Ok(match command {
         ModelCommand::Download { model, dry_run, run } => {
+            let all_or_nothing = model.all_or_nothing;
             let request = ModelRequest::Download(Arc::new(download(*model, dry_run)?));
-            match dry_run {
+            let mut asked = match dry_run {
                 true => Asked { intent: Intent::Change, ..query(request, run) },
                 false => change(request, run),
-            }
+            };
+            asked.install.all_or_nothing = all_or_nothing;
+            asked
         }
         ModelCommand::List(run) => query(ModelRequest::List { only: None }, run),
         ModelCommand::Get { repo: text, run } => query(ModelRequest::List { only: Some(repo(&text)?) }, run),
         ModelCommand::Verify { repo: text, run } => {
             query(ModelRequest::Verify { only: text.as_deref().map(repo).transpose()? }, run)
         }
-        ModelCommand::Remove { model, run } => {
-            let asked: ModelRef = parsed(&model)?;
-            if let Some(file) = asked.file {
-                let text = format!("{file} alone cannot be removed");
-                return Err(
-                    Complaint::usage(text).hint("name a repository, or one revision of it as org/repo@revision")
-                );
-            }
-            let revision = model.contains('@').then_some(asked.revision);
-            change(ModelRequest::Remove { repo: asked.repo, revision }, run)
-        }
+        ModelCommand::Remove { model, run } => change(removal(&model)?, run),
         ModelCommand::Clean { orphans, run } => change(ModelRequest::Clean { orphans }, run),
     })
+}
+
+pub fn repo(text: &str) -> Result<RepoId, Complaint> {
+    RepoId::new(text).map_err(|error| Complaint::usage(error.to_string()))
+}
+
+/// The removal of a repository, or of one revision of it.
+pub fn removal(model: &str) -> Result<ModelRequest, Complaint> {
+    let asked: ModelRef = parsed(model)?;
+    if let Some(file) = asked.file {
+        let text = format!("{file} alone cannot be removed");
+        return Err(Complaint::usage(text).hint("name a repository, or one revision of it as org/repo@revision"));
+    }
+    let revision = model.contains('@').then_some(asked.revision);
+    Ok(ModelRequest::Remove { repo: asked.repo, revision })
+}
+
+/// The download that these flags mean.
+pub fn fetching(flags: ModelFlags, dry_run: bool) -> Result<Request, Complaint> {
+    Ok(Request::Model(ModelRequest::Download(Arc::new(download(flags, dry_run)?))))
+}
+
+pub fn unnamed() -> Complaint {
+    Complaint::usage("no model was named").hint(EXAMPLES.to_owned())
 }
 
 fn parsed(text: &str) -> Result<ModelRef, Complaint> {
@@ -74,9 +94,7 @@ fn parsed(text: &str) -> Result<ModelRef, Complaint> {
 }
 
 fn download(flags: ModelFlags, dry_run: bool) -> Result<Download, Complaint> {
-    let Some(model) = &flags.model else {
-        return Err(Complaint::usage("no model was named").hint(EXAMPLES.to_owned()));
-    };
+    let Some(model) = &flags.model else { return Err(unnamed()) };
     let model = parsed(model)?;
     if model.file.is_some() && (flags.quant.is_some() || flags.fits || !flags.include.is_empty()) {
         return Err(Complaint::usage(

@@ -71,7 +71,8 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
     });
     let forks = Arc::new(Semaphore::new(run.settings.forks.max(1)));
     let gathers = matches!(&run.request, Request::Model(request) if request.gathers());
-    let gate = Arc::new(Gate::new(run.all_or_nothing, gathers, hosts.len()));
+    let gate = Arc::new(Gate::new(run.all_or_nothing, run.all_or_nothing, hosts.len()));
+    let gathering = Arc::new(Gate::new(false, gathers, hosts.len()));
     let roster = Arc::new(Roster::new(hosts, run.settings.limits.connect));
     let census = Arc::new(Census::new(hosts, run.settings.limits.connect));
     let failed = Arc::new(AtomicUsize::new(0));
@@ -80,12 +81,12 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
     for (index, host) in hosts.iter().cloned().enumerate() {
         let (scope, run, forks, gate, failed) =
             (scope.for_host(&host.name), run.clone(), forks.clone(), gate.clone(), failed.clone());
-        let (roster, census) = (roster.clone(), census.clone());
+        let (roster, census, gathering) = (roster.clone(), census.clone(), gathering.clone());
         let handle = tasks.spawn(async move {
             let start = Instant::now();
-            let passed = AtomicBool::new(false);
+            let (gate, gathering) = (Passage::through(gate), Passage::through(gathering));
             let (seen, told, name) = (AtomicBool::new(false), AtomicBool::new(false), host.name.clone());
-            let ticket = Ticket { name, gate, passed, forks, place: Mutex::default(), roster, seen, census, told };
+            let ticket = Ticket { name, gate, gathering, forks, place: Mutex::default(), roster, seen, census, told };
             let (mut report, findings) = match scope.race(ticket.take_place()).await {
                 Ok(()) => job::run(&scope, &run, &host, &ticket).await,
                 Err(stop) => {
@@ -173,11 +174,18 @@ struct Gate {
     open: tokio::sync::Notify,
 }
 
-/// One host's way through the gate. A host that ends before it was there, by a bug even, does not hold up the others.
-pub struct Ticket {
-    name: HostName,
+/// One host's way through a gate.
+struct Passage {
     gate: Arc<Gate>,
     passed: AtomicBool,
+}
+
+/// One host's way through the gates. A host that ends before it was there, by a bug even, does not hold up the others.
+pub struct Ticket {
+    name: HostName,
+    gate: Passage,
+    /// Where hosts say what they have before it is decided for all.
+    gathering: Passage,
     forks: Arc<Semaphore>,
     /// One of `--forks`.
     place: Mutex<Option<OwnedSemaphorePermit>>,
@@ -190,10 +198,10 @@ pub struct Ticket {
 }
 
 impl Gate {
-    fn new(strict: bool, gathers: bool, hosts: usize) -> Self {
+    fn new(strict: bool, closed: bool, hosts: usize) -> Self {
         Self {
             strict,
-            closed: strict || gathers,
+            closed,
             waiting: AtomicUsize::new(hosts),
             failed: AtomicUsize::new(0),
             open: tokio::sync::Notify::new(),
@@ -283,26 +291,47 @@ impl Ticket {
     }
 
     fn pass(&self, failed: bool) {
-        if self.passed.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        self.gate.failed.fetch_add(usize::from(failed), Ordering::SeqCst);
-        self.gate.waiting.fetch_sub(1, Ordering::SeqCst);
-        self.gate.open.notify_waiters();
+        self.gathering.pass(failed);
+        self.gate.pass(failed);
     }
 
     /// Waits for the others; false when one of them did not pass.
     ///
     /// Those that have not begun may need this host's place to get here, so it is given up meanwhile.
     pub async fn wait(&self) -> bool {
-        if !self.gate.closed {
+        self.gathering.pass(false);
+        self.go_through(&self.gate).await
+    }
+
+    /// Waits until the others have been looked at, too, however that went.
+    pub async fn gather(&self) {
+        self.go_through(&self.gathering).await;
+    }
+
+    async fn go_through(&self, passage: &Passage) -> bool {
+        if !passage.gate.closed {
             return true;
         }
-        self.pass(false);
+        passage.pass(false);
         self.give_place();
-        let passed = self.others().await;
+        let passed = passage.others().await;
         self.take_place().await;
         passed
+    }
+}
+
+impl Passage {
+    fn through(gate: Arc<Gate>) -> Self {
+        Self { gate, passed: AtomicBool::new(false) }
+    }
+
+    fn pass(&self, failed: bool) {
+        if self.passed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.gate.failed.fetch_add(usize::from(failed), Ordering::SeqCst);
+        self.gate.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.gate.open.notify_waiters();
     }
 
     async fn others(&self) -> bool {

@@ -259,9 +259,7 @@ async fn download(
         let room = room.await?;
         asked.rooms.lock().unwrap_or_else(PoisonError::into_inner).extend(room);
     }
-    if !scope.race(ticket.wait()).await? {
-        return Err(Failure::refused("another host was refused, and it was to be all or nothing", None));
-    }
+    scope.race(ticket.gather()).await?;
     let prepared = phase(scope, Phase::Preflight, None, |scope| async move {
         let shipment = asked.shipment.get_or_init(|| ship(&scope, run, asked));
         let shipment = scope.race(shipment).await?.clone()?;
@@ -275,6 +273,10 @@ async fn download(
     findings.push(Finding::Model(finding));
     if asked.dry_run {
         return Ok(Done { changed: plan.changes(), ..Done::unchanged(plan.words()) });
+    }
+    if !scope.race(ticket.wait()).await? {
+        let text = "not started: with --all-or-nothing, another host's refusal is this one's";
+        return Err(Failure::refused(text, None));
     }
     speak.notice(Level::Info, plan.words(), None);
     let moved = phase(scope, Phase::Model, None, |scope| {

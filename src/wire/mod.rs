@@ -9,6 +9,7 @@ pub mod capabilities;
 pub mod job;
 pub mod manifest;
 pub mod operation;
+mod operation_model;
 mod record;
 pub mod spawned;
 mod text;

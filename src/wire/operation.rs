@@ -5,6 +5,8 @@ use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::operation_model::name;
+pub use super::operation_model::{ModelDownload, ViaWord};
 use crate::vocab::{WorkerId, parse_duration};
 
 /// More words than any command has.
@@ -103,6 +105,25 @@ pub enum Operation {
         /// And what comes, until it ends or the job is cancelled.
         #[serde(default)]
         follow: bool,
+    },
+    /// `model download`; its fields are boxed away, since no other operation has as many.
+    ModelDownload(Box<ModelDownload>),
+    /// `model list`, of one repository `model get`.
+    ModelList {
+        #[serde(default)]
+        repo: Option<String>,
+    },
+    /// `model verify`.
+    ModelVerify {
+        #[serde(default)]
+        repo: Option<String>,
+    },
+    /// `model remove`.
+    ModelRemove { model: String },
+    /// `model clean`.
+    ModelClean {
+        #[serde(default)]
+        orphans: bool,
     },
 }
 
@@ -284,6 +305,12 @@ impl Operation {
                 }
             }
             Self::WorkerRollback { worker_id } => worker_id.as_deref().map_or(Ok(()), id),
+            Self::ModelDownload(download) => download.check(),
+            Self::ModelRemove { model } => name("model", model),
+            Self::ModelList { repo } | Self::ModelVerify { repo } => {
+                repo.as_deref().map_or(Ok(()), |repo| name("repo", repo))
+            }
+            Self::ModelClean { .. } => Ok(()),
             Self::Ping {}
             | Self::HiveCheck {}
             | Self::WorkerCatalogList {}
@@ -332,6 +359,12 @@ mod tests {
             (r#"{"operation":"worker_install","worker_id":"a","version":"1 && x"}"#, "version \"1 && x\""),
             (r#"{"operation":"worker_install","worker_id":"a","version":""}"#, "version \"\""),
             (r#"{"operation":"worker_install","worker_id":"a","build":"moon"}"#, "unknown variant `moon`"),
+            (r#"{"operation":"model_download"}"#, "missing field `model`"),
+            (r#"{"operation":"model_download","model":"a/b","via":"swarm"}"#, "unknown variant `swarm`"),
+            (r#"{"operation":"model_download","model":"a/b","token":"x"}"#, "unknown field `token`"),
+            (r#"{"operation":"model_download","model":"a/b","connections":65}"#, "from 1 to 64"),
+            (r#"{"operation":"model_download","model":"a/b","fits":true,"quant":"Q8_0"}"#, "fits"),
+            (r#"{"operation":"model_remove","model":" "}"#, "model is empty"),
             (r#"{"operation":"ping","timeout":"5"}"#, "unit"),
             (r#"{"operation":"ping","timeout":5}"#, "timeout must be a string"),
             (r#"{"operation":"ping","hosts":" "}"#, "hosts is empty"),

@@ -61,7 +61,7 @@ fn programs(dir: &Path, without: &[&str], own: &[(&str, &str)]) -> String {
 #[test]
 fn each_host_gets_what_it_needs() {
     let stage = Stage::new(&["rate=3MB"]);
-    let sandbox = sandbox(&stage, 4);
+    let sandbox = sandbox(&stage, 5);
     // The second has half of it, from a run that was ended.
     let half = format!("{} --connections 2", words(&sandbox, "download sized/12MB").replace("-H all", "-H sandbox-2"));
     let child = stage.start(&half);
@@ -71,7 +71,7 @@ fn each_host_gets_what_it_needs() {
     crate::support::eventually_sync("half of it", || came() > 5_000_000);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
     Ran(child.wait_with_output().unwrap()).exits(130);
-    // The third has no curl, the fourth no room.
+    // The third has no curl, the fourth no room, and the fifth reaches nothing.
     let bare = programs(&stage.dir.path().join("bare"), &["curl"], &[]);
     let full =
         "#!/bin/sh\necho Filesystem 1024-blocks Used Available Capacity Mounted on\necho /dev/x 1000 990 10 99% /\n";
@@ -83,12 +83,24 @@ fn each_host_gets_what_it_needs() {
         assert!(text.contains(&head), "{text}");
         text.replace(&head, &format!("{head}env = {{ PATH = \"{path}\" }}\n"))
     };
-    fs::write(&inventory, with(with(text, "sandbox-3", &bare), "sandbox-4", &full)).unwrap();
+    let text = with(with(text, "sandbox-3", &bare), "sandbox-4", &full);
+    let far = "[hosts.sandbox-5]\n";
+    assert!(text.contains(far), "{text}");
+    let text = text.replace(far, &format!("{far}env = {{ http_proxy = \"http://127.0.0.1:9\" }}\n"));
+    fs::write(&inventory, text).unwrap();
     stage.hub.set_faults(faults(&[]));
+    let before = stage.hub.sent();
+    stage.rbee(&words(&sandbox, "download sized/12MB --all-or-nothing")).exits(5).says("another host's refusal");
+    assert_eq!((stage.hub.sent(), sound_blobs(&cache(&sandbox, "sandbox-1"))), (before, 0));
     let ran = stage.rbee(&words(&sandbox, "download sized/12MB")).exits(1);
-    let ran =
-        ran.says("kept from before").says("through this machine: the host has no curl").says("free where models go");
-    for host in ["sandbox-1", "sandbox-2", "sandbox-3"] {
+    // What all of them moved stands in the recap.
+    let ran = ran.says(" from the hub, 24.0 MB from this machine, in ");
+    let ran = ran
+        .says("kept from before")
+        .says("through this machine: the host has no curl")
+        .says("the host does not reach the hub's files (curl ")
+        .says("free where models go");
+    for host in ["sandbox-1", "sandbox-2", "sandbox-3", "sandbox-5"] {
         assert_eq!(sound_blobs(&cache(&sandbox, host)), 2, "{host}\n{ran}");
     }
     assert_eq!(files(&cache(&sandbox, "sandbox-4")), [] as [PathBuf; 0], "{ran}");

@@ -5,6 +5,7 @@
 mod caches;
 mod faults;
 mod fleet;
+mod hive;
 mod stage;
 mod stops;
 #[path = "../support/mod.rs"]

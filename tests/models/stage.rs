@@ -41,14 +41,20 @@ impl Stage {
         self.home().join(".cache/huggingface/hub")
     }
 
-    /// `rbee WORDS`, with nothing of this environment but PATH.
-    pub fn command(&self, words: &str) -> Command {
+    /// `rbee`, with nothing of this environment but PATH.
+    pub fn bare(&self) -> Command {
         fs::create_dir_all(self.home()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_rbee"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.home());
         command.env("HF_ENDPOINT", self.hub.endpoint()).env("TMPDIR", self.dir.path()).current_dir(self.dir.path());
-        command.args(words.split_whitespace()).args(["--output", "plain", "--timeout", "110s"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// `rbee WORDS`, as lines.
+    pub fn command(&self, words: &str) -> Command {
+        let mut command = self.bare();
+        command.args(words.split_whitespace()).args(["--output", "plain", "--timeout", "110s"]);
         command
     }
 

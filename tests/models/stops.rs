@@ -13,13 +13,13 @@ use nix::{
 use crate::stage::{Ran, Stage, faults, files, sound_blobs};
 
 /// Bytes of parts in the cache.
-fn came(stage: &Stage) -> u64 {
+pub fn came(stage: &Stage) -> u64 {
     let parts = files(&stage.cache()).into_iter().filter(|path| path.to_str().unwrap().contains("/.rbee/"));
     parts.filter_map(|path| fs::metadata(path).ok()).map(|found| found.len()).sum()
 }
 
 /// Waits until so many of them are there.
-fn until_came(stage: &Stage, bytes: u64) {
+pub fn until_came(stage: &Stage, bytes: u64) {
     let started = Instant::now();
     while came(stage) < bytes {
         assert!(started.elapsed() < Duration::from_secs(60), "only {} bytes came", came(stage));
@@ -28,7 +28,7 @@ fn until_came(stage: &Stage, bytes: u64) {
 }
 
 /// What this stage's program started and still runs: whatever has its home, which no other process has, as HOME.
-fn running(stage: &Stage) -> Vec<i32> {
+pub fn running(stage: &Stage) -> Vec<i32> {
     let home = format!("HOME={}", stage.home().display());
     assert!(home.contains("/rbee-models") && home.ends_with("/home"), "{home}");
     let mut found = Vec::new();

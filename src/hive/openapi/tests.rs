@@ -82,6 +82,7 @@ fn every_operation_is_described_as_it_is_read() {
                 "operation" => one["properties"]["operation"]["const"].clone(),
                 "command" => serde_json::json!(["true"]),
                 "worker_id" | "which" => "echo-worker".into(),
+                "model" => "a/b".into(),
                 other => panic!("no example of {other}"),
             };
             value.insert(name.into(), example);
