@@ -42,12 +42,15 @@ mod terminal;
 mod trust;
 mod worker;
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use clap::{CommandFactory, Parser};
 
 use crate::vocab::ExitCode;
 use args::{Args, Command};
+
+/// Threads that still work when a command has ended have so long to notice.
+const LEAVE: Duration = Duration::from_millis(500);
 
 /// What a command could not do, said to the user; nothing was contacted.
 #[derive(Debug)]
@@ -103,23 +106,15 @@ fn run() -> Result<ExitCode, Complaint> {
     if args.global.verbose > 1 {
         tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).init();
     }
-    let runtime = || {
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Complaint::usage(format!("cannot start: {error}")))
-    };
     match args.command {
-        Command::Fleet(command) => {
-            runtime()?.block_on(fleet::run(args.global, command.hosts.as_deref(), command.command))
-        }
-        Command::Model(command) => runtime()?.block_on(models::run(args.global, *command)),
-        Command::Worker(command) => runtime()?.block_on(worker::run(args.global, *command)),
+        Command::Fleet(command) => on_runtime(fleet::run(args.global, command.hosts.as_deref(), command.command)),
+        Command::Model(command) => on_runtime(models::run(args.global, *command)),
+        Command::Worker(command) => on_runtime(worker::run(args.global, *command)),
         Command::Cache(command) => cache::run(&args.global, &command),
-        Command::Recipe(command) => runtime()?.block_on(recipe::run(args.global, command)),
-        Command::Hive(command) => runtime()?.block_on(hive::run(&args.global, command)),
-        Command::Job(command) => runtime()?.block_on(job::run(&args.global, command)),
-        Command::Sandbox(command) => runtime()?.block_on(sandbox::run(command)),
+        Command::Recipe(command) => on_runtime(recipe::run(args.global, command)),
+        Command::Hive(command) => on_runtime(hive::run(&args.global, command)),
+        Command::Job(command) => on_runtime(job::run(&args.global, command)),
+        Command::Sandbox(command) => on_runtime(sandbox::run(command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -136,6 +131,17 @@ fn run() -> Result<ExitCode, Complaint> {
             Ok(ExitCode::Ok)
         }
     }
+}
+
+/// Runs a command to its end. What reads a large file then, for nobody any more, is not waited for.
+fn on_runtime(command: impl Future<Output = Result<ExitCode, Complaint>>) -> Result<ExitCode, Complaint> {
+    // What they do is mostly to cipher, and two threads of one core cipher no faster than one.
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let runtime = runtime.map_err(|error| Complaint::usage(format!("cannot start: {error}")))?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_timeout(LEAVE);
+    ended
 }
 
 /// Writes data; a reader that has gone away is no error.

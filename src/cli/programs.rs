@@ -2,14 +2,19 @@
 
 use std::{fs::File, io::Read, path::Path, sync::Arc};
 
+use async_trait::async_trait;
+
 use super::Complaint;
 use crate::{
     archive::is_archive,
-    engine::{Binary, request::Pending},
+    engine::{
+        Binary,
+        pending::{Pending, Reading},
+    },
     prebuilt::{self, Form, PrebuiltError},
     preflight::binary::inspect,
-    transfer::{Memo, tree::Tree},
-    vocab::{WorkerId, facts::Arch},
+    transfer::{Look, Memo, tree::Tree},
+    vocab::{Digest, WorkerId, facts::Arch},
 };
 
 /// Reads `[OS-ARCH=]PATH …`; the id is the worker's, or made of the file's name.
@@ -78,12 +83,44 @@ async fn one(
         Complaint::usage(error.to_string()).hint("name the worker: rbee fleet install WORKER --binary …")
     })?;
     let size = file.metadata().map_or(0, |data| data.len());
-    let (read, refuted) = ((memo.clone(), path.to_owned()), (memo.clone(), path.to_owned()));
-    let digest = Pending::start(async move { read.0.digest(&read.1).await.map_err(|error| error.to_string()) })
-        .or_else(move || refuted.0.forget(&refuted.1));
+    let look = memo.look(path);
+    let known = look.known();
+    let reading = Arc::new(Seen(look));
+    let digest =
+        known.map_or_else(|| Pending::of(reading.clone()), |known| Pending::remembered(known, reading.clone()));
     // A program is found under its worker's name, whatever the build called the file.
     let (program_name, path) = (worker.to_string(), path.to_owned());
     Ok(Binary { program_name, worker, path, tree: None, platform, program, size, digest, used: None })
+}
+
+/// A file whose sha256 is remembered.
+struct Seen(Look);
+
+#[async_trait]
+impl Reading for Seen {
+    async fn read(&self) -> Result<Digest, String> {
+        self.0.read().await.map_err(|error| error.to_string())
+    }
+
+    fn learn(&self, digest: Digest) {
+        self.0.keep(digest);
+    }
+
+    fn refuted(&self) {
+        self.0.forget();
+    }
+}
+
+/// A folder, by the sum of what is in it.
+struct Listed(Arc<Tree>, WorkerId);
+
+#[async_trait]
+impl Reading for Listed {
+    async fn read(&self) -> Result<Digest, String> {
+        let (tree, worker) = (self.0.clone(), self.1.clone());
+        let summed = tokio::task::spawn_blocking(move || tree.digest(&worker)).await;
+        summed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
 }
 
 /// As much of a file as tells what it is.
@@ -138,13 +175,8 @@ fn folder(platform: Option<String>, path: &Path, worker: Option<&str>) -> Result
         .and_then(|mut file| inspect(&mut file).map_err(|error| error.to_string()))
         .map_err(|error| wrong(format!("{}: {error}", tree.entry)))?;
     let tree = Arc::new(tree);
-    let digest = Pending::start({
-        let (tree, worker) = (tree.clone(), worker.clone());
-        async move {
-            let summed = tokio::task::spawn_blocking(move || tree.digest(&worker)).await;
-            summed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-        }
-    });
+    let digest = Pending::of(Arc::new(Listed(tree.clone(), worker.clone())));
+    digest.start();
     let (program_name, size, path) = (worker.to_string(), tree.size, path.to_owned());
     Ok(Binary { program_name, worker, path, tree: Some(tree), platform, program, size, digest, used: None })
 }

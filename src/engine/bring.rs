@@ -16,9 +16,9 @@ use super::{
     job::Done,
     made::Made,
     make::{Making, build_in},
+    pending::Pending,
     phase::phase,
     plan::{Action, WorkerPlan, judge_build, refuse},
-    request::Pending,
     share::Share,
     sudo,
 };
@@ -209,13 +209,23 @@ impl Errand<'_> {
                             transfer::copy(&scope, *target, built, part, digest(program).await?).await?;
                         }
                         (From::Here(file), None) => {
-                            let mut source = open(file)?;
-                            let sent =
-                                transfer::upload(&scope, *target, part, &mut source, program.digest.wait()).await;
+                            let source = open(file)?;
+                            // A digest that nobody waits for is taken from what is read to be sent.
+                            let claim = program.digest.claim();
+                            let sent = match &claim {
+                                Some(_) => transfer::send(&scope, *target, part, &mut source.summed()).await,
+                                None => {
+                                    let want = program.digest.wait();
+                                    transfer::upload(&scope, *target, part, &mut { source }, want).await
+                                }
+                            };
                             if let Err(TransferError::Digest { .. }) = sent {
                                 program.digest.refute();
                             }
-                            sent?;
+                            let digest = sent?;
+                            if let Some(claim) = claim {
+                                claim.fulfil(digest);
+                            }
                         }
                         (From::Host(built), Some(mark)) => {
                             let from = tree::From::Host(built, digest(program).await?);

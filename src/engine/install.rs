@@ -129,7 +129,14 @@ async fn decide(
     // A program that replaces none is read while it is sent.
     let hangs =
         |worker: &WorkerId| request.dry_run || facts.installed.iter().any(|manifest| manifest.worker == *worker);
-    for binary in request.binaries.iter().filter(|binary| hangs(&binary.worker)) {
+    for binary in &request.binaries {
+        if !hangs(&binary.worker) {
+            // Many hosts share one reading; one host's is that which sends it.
+            if run.hosts > 1 {
+                binary.digest.start();
+            }
+            continue;
+        }
         let read = scope.race(binary.digest.wait()).await?;
         read.map_err(|error| Failure::new(error).because(Some(Reason::Transfer)).in_phase(Phase::Preflight))?;
     }

@@ -26,6 +26,7 @@ mod make;
 mod model;
 mod needs;
 mod pace;
+pub mod pending;
 mod phase;
 pub mod plan;
 pub mod prebuilt;

@@ -6,9 +6,10 @@ use tokio::sync::Mutex;
 
 use super::{
     Failure, Run,
+    pending::Pending,
     phase::phase,
     plan::{Action, Refusal, WorkerPlan},
-    request::{Binary, InstallRequest, Pending, UsePrebuilt},
+    request::{Binary, InstallRequest, UsePrebuilt},
 };
 use crate::{
     prebuilt::{Asset, Form, PrebuiltError, fetch},

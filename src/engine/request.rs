@@ -1,20 +1,19 @@
 //! What a front door asks for.
 
-use std::{fmt, future::Future, path::PathBuf, sync::Arc};
-
-use tokio::sync::watch;
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     HiveRequest, ModelRequest,
     author::{RecipeRequest, RecipeTask},
     gather::FetchPlace,
+    pending::Pending,
     worker::WorkerRequest,
 };
 use crate::{
     catalog::Pick,
     preflight::binary::Program,
     transfer::tree::Tree,
-    vocab::{Digest, Host, Mirror, RecipeMeta, WorkerId},
+    vocab::{Host, Mirror, RecipeMeta, WorkerId},
 };
 
 /// One operation over a selection of hosts.
@@ -185,59 +184,4 @@ pub struct Binary {
     pub digest: Pending,
     /// Keeps it in the cache, if that is where it lies.
     pub used: Option<Arc<std::fs::File>>,
-}
-
-/// The sha256 of a large file, taken while hosts are connected to.
-#[derive(Clone)]
-pub struct Pending {
-    taken: watch::Receiver<Option<Result<Digest, String>>>,
-    refuted: Option<Arc<dyn Fn() + Send + Sync>>,
-}
-
-impl fmt::Debug for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Pending").field(&self.ready()).finish()
-    }
-}
-
-impl Pending {
-    /// Starts `hash` on the runtime.
-    pub fn start(hash: impl Future<Output = Result<Digest, String>> + Send + 'static) -> Self {
-        let (sender, receiver) = watch::channel(None);
-        tokio::spawn(async move { sender.send_replace(Some(hash.await)) });
-        Self { taken: receiver, refuted: None }
-    }
-
-    /// Calls `forget` when a host has received something else.
-    pub fn or_else(self, forget: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { refuted: Some(Arc::new(forget)), ..self }
-    }
-
-    /// One that was taken already.
-    pub fn known(digest: Digest) -> Self {
-        Self { taken: watch::channel(Some(Ok(digest))).1, refuted: None }
-    }
-
-    /// To be called when what was sent had another one.
-    pub fn refute(&self) {
-        if let Some(forget) = &self.refuted {
-            forget();
-        }
-    }
-
-    /// Waits for it.
-    ///
-    /// # Errors
-    /// The file could not be read.
-    pub async fn wait(&self) -> Result<Digest, String> {
-        match self.taken.clone().wait_for(Option::is_some).await {
-            Ok(done) => done.clone().unwrap_or_else(|| Err("it was not read".into())),
-            Err(_) => Err("it was not read".into()),
-        }
-    }
-
-    /// What [`Pending::wait`] yielded; `None` before.
-    pub fn ready(&self) -> Option<Digest> {
-        self.taken.borrow().as_ref().and_then(|done| done.as_ref().ok().copied())
-    }
 }

@@ -15,7 +15,7 @@ use crate::{
     scope::Scope,
     target::{Captured, Command, Target},
     transfer::{
-        self, FileSource, TransferError, digest_of, parse_digest,
+        self, FileSource, TransferError, parse_digest,
         tree::{Tree, TreeSource, check_tar, digest_script, pack_script, tree_sum},
     },
     vocab::{
@@ -105,16 +105,8 @@ pub async fn receive(
         From::Folder(tree) => {
             let mut source = TreeSource::open(tree.clone())
                 .map_err(|error| TransferError::Read { path: tree.root.display().to_string(), error })?;
-            let put = target.put(scope, &archive, &mut source).await?;
-            let want = source.digest().ok_or_else(|| TransferError::Host("the tree was not read".into()))?;
-            let got = match put {
-                Some(got) => got,
-                None => digest_of(scope, target, &archive).await?,
-            };
-            if got != want {
-                return Err(TransferError::Digest { path: archive, want, got }.into());
-            }
-            (archive.as_str(), want)
+            let sha256 = transfer::send(scope, target, &archive, &mut source).await?;
+            (archive.as_str(), sha256)
         }
     };
     shell(scope, target, "unpack", &unpacked(packed, &folder, packed == archive && !through)).await?;

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream},
+    process::ChildStdin,
+};
 
 use super::TargetError;
 
@@ -11,10 +15,25 @@ use super::TargetError;
 ///
 /// Whoever opens a conduit must keep reading both outputs: an undrained one can stop its neighbours.
 pub struct Conduit {
-    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    pub stdin: Box<dyn Inlet>,
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
 }
+
+/// The way to a program's stdin.
+#[async_trait]
+pub trait Inlet: AsyncWrite + Send + Unpin {
+    /// Writes a whole chunk, which the way may keep instead of a copy.
+    ///
+    /// # Errors
+    /// As any write.
+    async fn give(&mut self, chunk: Bytes) -> std::io::Result<()> {
+        self.write_all(&chunk).await
+    }
+}
+
+impl Inlet for ChildStdin {}
+impl Inlet for DuplexStream {}
 
 /// Starts programs on one machine, over one connection.
 #[async_trait]

@@ -168,6 +168,10 @@ pub trait Source: Send {
         let _ = (from, len);
         None
     }
+    /// The sha256 of all that it yielded in a row, where it was taken on the way and is asked for after the end.
+    fn digest(&mut self) -> Option<Digest> {
+        None
+    }
 }
 
 /// Why a target could not do as asked.

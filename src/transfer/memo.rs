@@ -4,7 +4,7 @@
 //! A file is known by its device, inode, length and both of its times, to the nanosecond; whoever writes to it changes
 //! the time of its inode, which no program can set. A digest is kept only of a file that had been left alone for a while
 //! before it was read: two changes within one tick of the clock look alike. What is kept is proven each time it is used
-//! to send the file, for the host takes the digest of what has arrived; [`Memo::forget`] is for when they differ.
+//! to send the file, for the host takes the digest of what has arrived; [`Look::forget`] is for when they differ.
 
 use std::{
     fs::{File, Metadata},
@@ -36,33 +36,9 @@ impl Memo {
         Self { dir: cache_dir.join("digests") }
     }
 
-    /// The sha256 of a local file, read only if it is not known.
-    ///
-    /// # Errors
-    /// The file cannot be read. That a digest cannot be kept is none.
-    pub async fn digest(&self, path: &Path) -> Result<Digest, TransferError> {
-        let before = marks(path);
-        let entry = self.entry(path);
-        if let (Some(marks), Some(entry)) = (&before, &entry)
-            && let Some(known) = known(entry, marks)
-        {
-            return Ok(known);
-        }
-        let (digest, _) = file_digest(path).await?;
-        if let (Some(marks), Some(entry)) = (before.filter(|before| marks_now(path, before)), entry)
-            && settled(path)
-        {
-            // Without it the file is read once more next time.
-            let _ = self.keep(&entry, &format!("{marks} {digest}\n"));
-        }
-        Ok(digest)
-    }
-
-    /// Lets go of what is known of a file.
-    pub fn forget(&self, path: &Path) {
-        if let Some(entry) = self.entry(path) {
-            let _ = std::fs::remove_file(entry);
-        }
+    /// Looks at a file as it is now.
+    pub fn look(&self, path: &Path) -> Look {
+        Look { memo: self.clone(), marks: marks(path), path: path.to_owned() }
     }
 
     fn entry(&self, path: &Path) -> Option<PathBuf> {
@@ -80,6 +56,49 @@ impl Memo {
     }
 }
 
+/// A file as it was when it was looked at.
+#[derive(Debug, Clone)]
+pub struct Look {
+    memo: Memo,
+    path: PathBuf,
+    marks: Option<String>,
+}
+
+impl Look {
+    /// Its sha256, if that was kept.
+    pub fn known(&self) -> Option<Digest> {
+        known(&self.memo.entry(&self.path)?, self.marks.as_ref()?)
+    }
+
+    /// Reads the file and keeps its sha256.
+    ///
+    /// # Errors
+    /// The file cannot be read. That a digest cannot be kept is none.
+    pub async fn read(&self) -> Result<Digest, TransferError> {
+        let (digest, _) = file_digest(&self.path).await?;
+        self.keep(digest);
+        Ok(digest)
+    }
+
+    /// Keeps what somebody read since, unless the file has changed or may change without a trace.
+    pub fn keep(&self, digest: Digest) {
+        if let (Some(before), Some(entry)) = (&self.marks, self.memo.entry(&self.path))
+            && marks(&self.path).as_ref() == Some(before)
+            && settled(&self.path)
+        {
+            // Without it the file is read once more next time.
+            let _ = self.memo.keep(&entry, &format!("{before} {digest}\n"));
+        }
+    }
+
+    /// Lets go of what is known of the file.
+    pub fn forget(&self) {
+        if let Some(entry) = self.memo.entry(&self.path) {
+            let _ = std::fs::remove_file(entry);
+        }
+    }
+}
+
 /// What a file is known by.
 fn marks(path: &Path) -> Option<String> {
     let data = std::fs::metadata(path).ok().filter(Metadata::is_file)?;
@@ -93,10 +112,6 @@ fn marks(path: &Path) -> Option<String> {
         data.ctime(),
         data.ctime_nsec()
     ))
-}
-
-fn marks_now(path: &Path, before: &str) -> bool {
-    marks(path).as_deref() == Some(before)
 }
 
 /// Whether the last change lies far enough back. A time of its inode that lies ahead is no such thing.
@@ -120,6 +135,14 @@ fn known(entry: &Path, marks: &str) -> Option<Digest> {
 mod tests {
     use super::*;
 
+    async fn taken(memo: &Memo, path: &Path) -> Result<Digest, TransferError> {
+        let look = memo.look(path);
+        match look.known() {
+            Some(known) => Ok(known),
+            None => look.read().await,
+        }
+    }
+
     fn aged(path: &Path, entry: &Path, digest: Digest) {
         std::fs::create_dir_all(entry.parent().unwrap()).unwrap();
         std::fs::write(entry, format!("{} {digest}\n", marks(path).unwrap())).unwrap();
@@ -130,20 +153,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, memo) = (folder.path().join("file"), Memo::new(&folder.path().join("cache")));
         std::fs::write(&file, "one").unwrap();
-        let true_one = memo.digest(&file).await.unwrap();
+        let true_one = taken(&memo, &file).await.unwrap();
         assert!(!memo.dir.exists(), "a file that was written a moment ago is not believed");
 
         // A digest that cannot be the file's shows whether it was read.
         let other = Digest::new([7; 32]);
         let entry = memo.entry(&file).unwrap();
         aged(&file, &entry, other);
-        assert_eq!(memo.digest(&file).await.unwrap(), other);
+        assert_eq!(taken(&memo, &file).await.unwrap(), other);
 
         // The same length and the same time of change, as `touch -r` or a tool that restores times leaves them.
         let time = std::fs::metadata(&file).unwrap().modified().unwrap();
         std::fs::write(&file, "two").unwrap();
         File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
-        let true_two = memo.digest(&file).await.unwrap();
+        let true_two = taken(&memo, &file).await.unwrap();
         assert!(true_two != other && true_two != true_one);
 
         // Another file under the name.
@@ -151,11 +174,11 @@ mod tests {
         aged(&file, &entry, other);
         std::fs::write(folder.path().join("new"), "one").unwrap();
         std::fs::rename(folder.path().join("new"), &file).unwrap();
-        assert_eq!(memo.digest(&file).await.unwrap(), true_one);
+        assert_eq!(taken(&memo, &file).await.unwrap(), true_one);
 
         aged(&file, &entry, other);
-        memo.forget(&file);
-        assert_eq!(memo.digest(&file).await.unwrap(), true_one);
+        memo.look(&file).forget();
+        assert_eq!(taken(&memo, &file).await.unwrap(), true_one);
     }
 
     #[tokio::test]
@@ -163,14 +186,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, memo) = (folder.path().join("file"), Memo::new(&folder.path().join("cache")));
         std::fs::write(&file, "one").unwrap();
-        let digest = memo.digest(&file).await.unwrap();
+        let digest = taken(&memo, &file).await.unwrap();
         let entry = memo.entry(&file).unwrap();
         aged(&file, &entry, Digest::new([7; 32]));
         let whole = std::fs::read_to_string(&entry).unwrap();
         for damaged in [String::new(), whole[..whole.len() - 9].to_owned(), whole.replace("07", "zz"), "x".repeat(9999)]
         {
             std::fs::write(&entry, &damaged).unwrap();
-            assert_eq!(memo.digest(&file).await.unwrap(), digest, "{damaged:.80}");
+            assert_eq!(taken(&memo, &file).await.unwrap(), digest, "{damaged:.80}");
         }
     }
 
@@ -179,6 +202,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "one").unwrap();
         let memo = Memo::new(&folder.path().join("file/below"));
-        assert!(memo.digest(&folder.path().join("file")).await.is_ok());
+        assert!(taken(&memo, &folder.path().join("file")).await.is_ok());
     }
 }

@@ -11,7 +11,7 @@ pub mod tree;
 
 pub use digest::{digest_of, digest_script, file_digest, parse_digest};
 pub use download::download;
-pub use memo::Memo;
+pub use memo::{Look, Memo};
 pub use source::FileSource;
 
 use crate::{
@@ -46,12 +46,37 @@ pub async fn upload(
     part: &str,
     source: &mut dyn Source,
     want: impl Future<Output = Result<Digest, String>>,
-) -> Result<(), TransferError> {
+) -> Result<Digest, TransferError> {
     let (put, want) = tokio::join!(target.put(scope, part, source), want);
     let (got, want) = (put?, want.map_err(TransferError::Unread)?);
     match got {
-        Some(got) => compare(part, want, got),
-        None => verify(scope, target, part, want).await,
+        Some(got) => compare(part, want, got)?,
+        None => verify(scope, target, part, want).await?,
+    }
+    Ok(want)
+}
+
+/// As [`upload`], for a source that takes its own sha256 while it is sent; yields it.
+///
+/// # Errors
+/// As [`TransferError`]; nothing stays behind.
+pub async fn send(
+    scope: &Scope,
+    target: &dyn Target,
+    part: &str,
+    source: &mut dyn Source,
+) -> Result<Digest, TransferError> {
+    let got = target.put(scope, part, source).await?;
+    match (source.digest(), got) {
+        (Some(want), Some(got)) => compare(part, want, got).map(|()| want),
+        (Some(want), None) => verify(scope, target, part, want).await.map(|()| want),
+        // What went in several pieces at once was compared piece by piece.
+        (None, Some(got)) => Ok(got),
+        (None, None) => {
+            // A host without any tool for it says so.
+            digest_of(scope, target, part).await?;
+            Err(TransferError::Unread(format!("nothing proves that {part} is what was sent")))
+        }
     }
 }
 

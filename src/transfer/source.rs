@@ -11,25 +11,43 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
 
-use crate::target::Source;
+use crate::{target::Source, vocab::Digest};
 
 /// What one visit to the file brings.
-const BATCH: usize = 1 << 20;
+const BATCH: u64 = 1 << 20;
 /// One chunk of it: what an SSH packet takes.
 const CHUNK: usize = 32 << 10;
 
 /// Reads a regular file, or a part of it, in a row; a file that shrinks meanwhile, or grows, is an error.
+///
+/// A batch is read, and added to the sum, while the one before it is sent.
 #[derive(Debug)]
 pub struct FileSource {
     file: Arc<File>,
     len: u64,
     /// Where the next visit begins.
     at: u64,
+    /// What no visit has brought, and what was not handed out.
+    unread: u64,
     left: u64,
-    /// Whether it is read up to the file's end.
+    /// Whether it is all of the file, or up to the file's end.
+    whole: bool,
     last: bool,
     ready: VecDeque<Bytes>,
+    /// The visit that is on its way.
+    ahead: Option<JoinHandle<io::Result<Visit>>>,
+    /// Of what was read, where that is wished.
+    sum: Option<Sha256>,
+}
+
+#[derive(Debug)]
+struct Visit {
+    chunks: VecDeque<Bytes>,
+    bytes: u64,
+    sum: Option<Sha256>,
 }
 
 impl FileSource {
@@ -41,25 +59,64 @@ impl FileSource {
         if !data.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
-        let len = data.len();
-        Ok(Self { file: Arc::new(file), len, at: 0, left: len, last: true, ready: VecDeque::new() })
+        Ok(Self { whole: true, ..Self::of(Arc::new(file), data.len(), 0, data.len()) })
+    }
+
+    fn of(file: Arc<File>, len: u64, from: u64, part: u64) -> Self {
+        let last = from + part == len;
+        Self {
+            file,
+            len,
+            at: from,
+            unread: part,
+            left: part,
+            whole: false,
+            last,
+            ready: VecDeque::new(),
+            ahead: None,
+            sum: None,
+        }
+    }
+
+    /// Takes the sha256 while it is read in a row.
+    pub fn summed(self) -> Self {
+        Self { sum: Some(Sha256::new()), ..self }
+    }
+
+    /// Starts to read the next batch. One byte beyond the end shows a file that has grown.
+    fn visit(&mut self) -> JoinHandle<io::Result<Visit>> {
+        let (file, at, whole, mut sum) = (self.file.clone(), self.at, self.whole, self.sum.take());
+        let rest = self.unread.saturating_add(u64::from(self.last));
+        let want = rest.min(BATCH);
+        tokio::task::spawn_blocking(move || {
+            let mut batch = Vec::with_capacity(usize::try_from(want).unwrap_or_default());
+            if whole {
+                // What knows how to fill memory that was not cleared before.
+                (&*file).take(want).read_to_end(&mut batch)?;
+            } else {
+                At { file: &file, at }.take(want).read_to_end(&mut batch)?;
+            }
+            if let Some(sum) = &mut sum {
+                sum.update(&batch);
+            }
+            let batch = Bytes::from(batch);
+            let chunks = (0..batch.len()).step_by(CHUNK).map(|at| batch.slice(at..batch.len().min(at + CHUNK)));
+            Ok(Visit { chunks: chunks.collect(), bytes: batch.len() as u64, sum })
+        })
     }
 
     async fn fill(&mut self) -> io::Result<()> {
-        let (file, at) = (self.file.clone(), self.at);
-        // One byte beyond the end shows a file that has grown.
-        let rest = self.left.saturating_add(u64::from(self.last));
-        let want = usize::try_from(rest).unwrap_or(usize::MAX).min(BATCH);
-        let read = move || {
-            let mut batch = Vec::with_capacity(want);
-            let mut reader = At { file: &file, at }.take(want as u64);
-            reader.read_to_end(&mut batch)?;
-            let batch = Bytes::from(batch);
-            let chunks = (0..batch.len()).step_by(CHUNK).map(|at| batch.slice(at..batch.len().min(at + CHUNK)));
-            let chunks: VecDeque<Bytes> = chunks.collect();
-            Ok::<_, io::Error>(chunks)
+        let visit = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => self.visit(),
         };
-        self.ready = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        let visit = visit.await.map_err(io::Error::other)??;
+        (self.ready, self.sum) = (visit.chunks, visit.sum);
+        self.at += visit.bytes;
+        self.unread = self.unread.saturating_sub(visit.bytes);
+        if self.unread > 0 {
+            self.ahead = Some(self.visit());
+        }
         Ok(())
     }
 }
@@ -80,15 +137,17 @@ impl Source for FileSource {
             return Err(io::Error::other("the file changed while it was sent"));
         }
         self.left -= n;
-        self.at += n;
         Ok(chunk)
     }
 
+    fn digest(&mut self) -> Option<Digest> {
+        let sum = self.sum.take().filter(|_| self.left == 0);
+        sum.map(|sum| Digest::new(sum.finalize().into()))
+    }
+
     fn part(&self, from: u64, len: u64) -> Option<Box<dyn Source>> {
-        let end = from.checked_add(len).filter(|end| *end <= self.len)?;
-        let part =
-            Self { file: self.file.clone(), len, at: from, left: len, last: end == self.len, ready: VecDeque::new() };
-        Some(Box::new(part))
+        from.checked_add(len).filter(|end| *end <= self.len)?;
+        Some(Box::new(Self::of(self.file.clone(), self.len, from, len)))
     }
 }
 
@@ -123,10 +182,10 @@ mod tests {
     #[tokio::test]
     async fn parts_are_read_beside_each_other() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let bytes: Vec<u8> = (0..3 * BATCH + 17).map(|i| (i / 7 % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..3 * BATCH as usize + 17).map(|i| (i / 7 % 251) as u8).collect();
         std::fs::write(file.path(), &bytes).unwrap();
         let mut whole = FileSource::open(file.path()).unwrap();
-        let middle = BATCH + 5;
+        let middle = BATCH as usize + 5;
         let mut first = whole.part(0, middle as u64).unwrap();
         let mut second = whole.part(middle as u64, (bytes.len() - middle) as u64).unwrap();
         assert!(whole.part(1, bytes.len() as u64).is_none(), "beyond the end");

@@ -9,12 +9,12 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf};
 
 use super::{link::Link, outbox::Outbox, script};
 use crate::target::{
     TargetError,
-    conduit::Conduit,
+    conduit::{Conduit, Inlet},
     supervisor::{
         records::{Piece, Records},
         script as lane_script,
@@ -31,7 +31,7 @@ const AHEAD: usize = 1 << 20;
 const BEHIND: usize = 64 << 10;
 
 type Reader = Records<Box<dyn AsyncRead + Send + Unpin>>;
-type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+type Writer = Box<dyn Inlet>;
 
 /// What a lane is, for every connection.
 pub struct Lane {

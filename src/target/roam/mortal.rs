@@ -10,10 +10,12 @@ use std::{
     task::{Context, Poll},
 };
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::target::conduit::Conduit;
+use crate::target::conduit::{Conduit, Inlet};
 
 /// One stream; it fails when its connection is given up.
 pub struct Mortal<S> {
@@ -61,9 +63,24 @@ pub fn bind(conduit: Conduit, end: &CancellationToken, count: &Arc<AtomicUsize>)
     }
 }
 
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "the connection was cut")
+}
+
+#[async_trait]
+impl Inlet for Mortal<Box<dyn Inlet>> {
+    async fn give(&mut self, chunk: Bytes) -> io::Result<()> {
+        tokio::select! {
+            biased;
+            () = self.end.as_mut() => Err(cut()),
+            given = self.stream.give(chunk) => given,
+        }
+    }
+}
+
 impl<S> Mortal<S> {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.end.as_mut().poll(cx).map(|()| io::Error::new(io::ErrorKind::ConnectionReset, "the connection was cut"))
+        self.end.as_mut().poll(cx).map(|()| cut())
     }
 }
 

@@ -20,6 +20,8 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client::Msg};
 use tokio::{
     io::AsyncWrite,
@@ -32,7 +34,7 @@ use super::{
     client::Fate,
     pipe::{PipeWriter, pipe},
 };
-use crate::target::conduit::Conduit;
+use crate::target::conduit::{Conduit, Inlet};
 
 /// Silence after a program's end that ends its channel, though something of it still holds the output.
 const GRACE: Duration = Duration::from_secs(2);
@@ -59,13 +61,15 @@ pub(super) async fn start(
     let (stderr, err) = pipe(room.clone());
     let ended = CancellationToken::new();
     let (held, dropped) = oneshot::channel();
+    let write = Arc::new(write);
     let stdin = Stdin {
         writer: Box::pin(write.make_writer()),
+        write: write.clone(),
         finished: false,
         ended: Box::pin(ended.clone().cancelled_owned()),
         dropped: Some(held),
     };
-    let task = Task { read, write: Arc::new(write), stdout, stderr, fate: fate.clone(), ended, _hold: hold };
+    let task = Task { read, write, stdout, stderr, fate: fate.clone(), ended, _hold: hold };
     tokio::spawn(task.run(dropped));
     Ok(Conduit { stdin: Box::new(stdin), stdout: Box::new(out), stderr: Box::new(err) })
 }
@@ -154,6 +158,8 @@ impl<H: Send + 'static> Task<H> {
 /// A program's stdin. Its end is sent when it is shut down or dropped.
 struct Stdin {
     writer: Pin<Box<dyn AsyncWrite + Send>>,
+    /// The same way without a copy of what is sent.
+    write: Arc<ChannelWriteHalf<Msg>>,
     finished: bool,
     /// The channel is gone; its window would be waited for in vain.
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -169,9 +175,24 @@ impl Drop for Stdin {
     }
 }
 
+fn program_ended() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the program has ended")
+}
+
 impl Stdin {
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.ended.as_mut().poll(cx).map(|()| io::Error::new(io::ErrorKind::BrokenPipe, "the program has ended"))
+        self.ended.as_mut().poll(cx).map(|()| program_ended())
+    }
+}
+
+#[async_trait]
+impl Inlet for Stdin {
+    async fn give(&mut self, chunk: Bytes) -> io::Result<()> {
+        tokio::select! {
+            biased;
+            () = self.ended.as_mut() => Err(program_ended()),
+            sent = self.write.data_bytes(chunk) => sent.map_err(|_| program_ended()),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod command;
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWriteExt},
     sync::Mutex,
     time::Instant,
 };
@@ -17,7 +17,10 @@ use super::{
     script,
 };
 use crate::{
-    target::{TargetError, conduit::Opener},
+    target::{
+        TargetError,
+        conduit::{Inlet, Opener},
+    },
     vocab::{Stream, text::plain_line},
 };
 
@@ -31,7 +34,7 @@ const CLEAN: Duration = Duration::from_secs(60);
 const NOISE_MAX: usize = 4096;
 
 type Reader = Records<Box<dyn AsyncRead + Send + Unpin>>;
-type Writer = Arc<Mutex<Option<Box<dyn AsyncWrite + Send + Unpin>>>>;
+type Writer = Arc<Mutex<Option<Box<dyn Inlet>>>>;
 
 /// Whether a lane can take a command.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! several channels ([`stripes`]); all share one [`Flow`], which keeps beats from queueing behind data.
 
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::AsyncWriteExt,
     sync::{Semaphore, SemaphorePermit},
 };
 
@@ -25,7 +25,7 @@ use crate::{
     scope::Scope,
     target::{
         Captured, Command, Source, TargetError,
-        conduit::{Conduit, Opener},
+        conduit::{Conduit, Inlet, Opener},
     },
     vocab::{Digest, text::sh_quote},
 };
@@ -214,11 +214,7 @@ async fn share(
 }
 
 /// Writes all of `source`, as the flow lets it.
-async fn pour(
-    stdin: &mut (dyn AsyncWrite + Send + Unpin),
-    source: &mut dyn Source,
-    flow: &Flow<'_>,
-) -> Result<(), TargetError> {
+async fn pour(stdin: &mut dyn Inlet, source: &mut dyn Source, flow: &Flow<'_>) -> Result<(), TargetError> {
     loop {
         let chunk = source.next().await.map_err(|error| TargetError::Local(error.to_string()))?;
         if chunk.is_empty() {
@@ -226,7 +222,7 @@ async fn pour(
         }
         let len = chunk.len() as u64;
         flow.admit(len).await;
-        moving(async { stdin.write_all(&chunk).await.map_err(lost) }).await?;
+        moving(async { stdin.give(chunk).await.map_err(lost) }).await?;
         flow.done(len);
     }
 }

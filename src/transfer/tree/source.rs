@@ -41,15 +41,14 @@ impl TreeSource {
         let packer = Packer { tree, next: 0, file: None, left: 0, padding: 0, ended: false, sum: Sha256::new() };
         Ok(Self { size, packer: Some(packer), ready: VecDeque::new() })
     }
-
-    /// The sha256 of all that was yielded.
-    pub fn digest(self) -> Option<Digest> {
-        self.packer.map(|packer| Digest::new(packer.sum.finalize().into()))
-    }
 }
 
 #[async_trait]
 impl Source for TreeSource {
+    fn digest(&mut self) -> Option<Digest> {
+        self.packer.take().map(|packer| Digest::new(packer.sum.finalize().into()))
+    }
+
     fn size(&self) -> u64 {
         self.size
     }
