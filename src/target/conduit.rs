@@ -1,6 +1,12 @@
 //! A started program's three streams, wherever it was started.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +24,39 @@ pub struct Conduit {
     pub stdin: Box<dyn Inlet>,
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+/// What a program finds in its environment; if the machine does not let that in, it gets something else as the first of
+/// its stdin.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    pub variables: Vec<(&'static str, String)>,
+    pub instead: String,
+    /// Nothing of it is sent without this.
+    pub latch: Latch,
+}
+
+/// Whether something was begun or called off, whichever came first.
+#[derive(Debug, Clone, Default)]
+pub struct Latch(Arc<AtomicU8>);
+
+impl Latch {
+    const BEGUN: u8 = 1;
+    const OFF: u8 = 2;
+
+    /// Whether it may begin; after that it cannot be called off.
+    pub fn begin(&self) -> bool {
+        self.turn(Self::BEGUN)
+    }
+
+    /// Whether it will never begin.
+    pub fn call_off(&self) -> bool {
+        self.turn(Self::OFF)
+    }
+
+    fn turn(&self, to: u8) -> bool {
+        self.0.compare_exchange(0, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
 }
 
 /// The way to a program's stdin.
@@ -46,6 +85,21 @@ pub trait Opener: Send + Sync + 'static {
     /// # Errors
     /// [`TargetError::Lost`] when the connection is gone, [`TargetError::Host`] when the machine refuses.
     async fn open(&self, command: &str) -> Result<Conduit, TargetError>;
+
+    /// As [`Opener::open`]; what the program is made of goes with the request where the machine allows that, which saves
+    /// a round trip.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    async fn open_carrying(&self, command: &str, carried: Carried) -> Result<Conduit, TargetError> {
+        let mut conduit = self.open(command).await?;
+        if !carried.latch.begin() {
+            return Err(TargetError::Lost("it was called off".into()));
+        }
+        let told = conduit.stdin.write_all(carried.instead.as_bytes()).await;
+        told.map_err(|error| TargetError::Lost(error.to_string()))?;
+        Ok(conduit)
+    }
 
     /// As [`Opener::open`]; the program outlives its connection, where that can be had ([`Opener::lasts`]), and its streams
     /// stand still until there is another one. It never sees the end of its stdin, but gets `farewell` instead.

@@ -186,11 +186,13 @@ impl Sshd {
         let host_key = if own_key { format!("HostKey {}\n", key.display()) } else { String::new() };
         let keys = dir.join("authorized_keys");
         fs::copy(lab.join("home/.ssh/id_ed25519.pub"), &keys).expect("the authorized_keys");
+        // As distributions ship it; what is given instead adds to nothing.
+        let let_in = if extra.iter().any(|line| line.starts_with("AcceptEnv")) { "" } else { "AcceptEnv LANG LC_*\n" };
         // The port may be taken by somebody else between looking and starting: then another one is tried.
         for _ in 0..10 {
             let port = free_port();
             let config = format!(
-                "{}\nListenAddress 127.0.0.1\nPort {port}\n{host_key}AuthorizedKeysFile {}\nSetEnv {set}\nUsePAM no\n\
+                "{}\nListenAddress 127.0.0.1\nPort {port}\n{host_key}AuthorizedKeysFile {}\nSetEnv {set}\n{let_in}UsePAM no\n\
                  StrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
                  PermitRootLogin prohibit-password\nPermitUserRC no\nUseDNS no\nLogLevel VERBOSE\n",
                 // First, because sshd takes the first of several values.

@@ -16,7 +16,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -34,12 +34,14 @@ use super::{
     client::Fate,
     pipe::{PipeWriter, pipe},
 };
-use crate::target::conduit::{Conduit, Inlet};
+use crate::target::conduit::{Carried, Conduit, Inlet};
 
 /// Silence after a program's end that ends its channel, though something of it still holds the output.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Starts `command` on an open channel; `hold` is let go of when the channel has ended.
+///
+/// Variables that are carried come before the command, so the server has answered for each when it answers for that.
 ///
 /// # Errors
 /// The connection is gone.
@@ -47,6 +49,7 @@ pub(super) async fn start(
     channel: Channel<Msg>,
     env: &[(String, String)],
     command: &str,
+    carried: Option<Carried>,
     room: &Arc<Semaphore>,
     fate: &Fate,
     hold: impl Send + 'static,
@@ -55,6 +58,16 @@ pub(super) async fn start(
     for (name, value) in env {
         // A server that does not accept the variable ignores it, as it would from OpenSSH.
         write.set_env(false, name, value).await?;
+    }
+    let mut gate = None;
+    let mut asked = None;
+    if let Some(Carried { variables, instead, .. }) = carried {
+        for (name, value) in &variables {
+            write.set_env(true, *name, value.as_str()).await?;
+        }
+        let (open, opened) = oneshot::channel();
+        gate = Some(opened);
+        asked = Some(Asked { answers: variables.len(), refused: false, instead, open });
     }
     write.exec(true, command).await?;
     let (stdout, out) = pipe(room.clone());
@@ -65,11 +78,12 @@ pub(super) async fn start(
     let stdin = Stdin {
         writer: Box::pin(write.make_writer()),
         write: write.clone(),
+        gate,
         finished: false,
         ended: Box::pin(ended.clone().cancelled_owned()),
         dropped: Some(held),
     };
-    let task = Task { read, write, stdout, stderr, fate: fate.clone(), ended, _hold: hold };
+    let task = Task { read, write, asked, stdout, stderr, fate: fate.clone(), ended, _hold: hold };
     tokio::spawn(task.run(dropped));
     Ok(Conduit { stdin: Box::new(stdin), stdout: Box::new(out), stderr: Box::new(err) })
 }
@@ -78,11 +92,42 @@ pub(super) async fn start(
 struct Task<H> {
     read: ChannelReadHalf,
     write: Arc<ChannelWriteHalf<Msg>>,
+    asked: Option<Asked>,
     stdout: PipeWriter,
     stderr: PipeWriter,
     fate: Fate,
     ended: CancellationToken,
     _hold: H,
+}
+
+/// Variables that a server has not yet answered for.
+struct Asked {
+    answers: usize,
+    refused: bool,
+    instead: String,
+    /// Nothing goes to stdin before this is sent, or dropped.
+    open: oneshot::Sender<()>,
+}
+
+impl Asked {
+    /// Takes one answer; gives itself back while there are more to come.
+    fn answered(mut self, accepted: bool, write: &Arc<ChannelWriteHalf<Msg>>) -> Option<Self> {
+        self.refused |= !accepted;
+        self.answers = self.answers.saturating_sub(1);
+        if self.answers > 0 {
+            return Some(self);
+        }
+        if self.refused {
+            let write = write.clone();
+            tokio::spawn(async move {
+                let _ = write.data_bytes(self.instead.into_bytes()).await;
+                let _ = self.open.send(());
+            });
+        } else {
+            let _ = self.open.send(());
+        }
+        None
+    }
 }
 
 impl<H: Send + 'static> Task<H> {
@@ -127,6 +172,10 @@ impl<H: Send + 'static> Task<H> {
                     exited = exited.map(|_| Instant::now());
                 }
                 Some(ChannelMsg::ExitStatus { .. } | ChannelMsg::ExitSignal { .. }) => exited = Some(Instant::now()),
+                Some(answer @ (ChannelMsg::Success | ChannelMsg::Failure)) if self.asked.is_some() => {
+                    let accepted = matches!(answer, ChannelMsg::Success);
+                    self.asked = self.asked.take().and_then(|asked| asked.answered(accepted, &self.write));
+                }
                 Some(ChannelMsg::Success) => started = true,
                 Some(ChannelMsg::Failure | ChannelMsg::Close) if !started => {
                     self.fail(io::ErrorKind::PermissionDenied, "the host refused to run a command");
@@ -160,6 +209,8 @@ struct Stdin {
     writer: Pin<Box<dyn AsyncWrite + Send>>,
     /// The same way without a copy of what is sent.
     write: Arc<ChannelWriteHalf<Msg>>,
+    /// Something else goes first, or may.
+    gate: Option<oneshot::Receiver<()>>,
     finished: bool,
     /// The channel is gone; its window would be waited for in vain.
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -183,11 +234,24 @@ impl Stdin {
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.ended.as_mut().poll(cx).map(|()| program_ended())
     }
+
+    fn poll_open(gate: &mut Option<oneshot::Receiver<()>>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(opened) = gate {
+            let _ = ready!(Pin::new(opened).poll(cx));
+            *gate = None;
+        }
+        Poll::Ready(())
+    }
 }
 
 #[async_trait]
 impl Inlet for Stdin {
     async fn give(&mut self, chunk: Bytes) -> io::Result<()> {
+        tokio::select! {
+            biased;
+            () = self.ended.as_mut() => return Err(program_ended()),
+            () = std::future::poll_fn(|cx| Self::poll_open(&mut self.gate, cx)) => {}
+        }
         tokio::select! {
             biased;
             () = self.ended.as_mut() => Err(program_ended()),
@@ -204,6 +268,7 @@ impl AsyncWrite for Stdin {
         if let Poll::Ready(error) = self.poll_ended(cx) {
             return Poll::Ready(Err(error));
         }
+        ready!(Self::poll_open(&mut self.gate, cx));
         self.writer.as_mut().poll_write(cx, buf)
     }
 
@@ -215,6 +280,7 @@ impl AsyncWrite for Stdin {
         if self.finished || self.poll_ended(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
+        ready!(Self::poll_open(&mut self.gate, cx));
         let polled = self.writer.as_mut().poll_shutdown(cx);
         self.finished = polled.is_ready();
         polled

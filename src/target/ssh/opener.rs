@@ -32,7 +32,7 @@ use super::{
 };
 use crate::target::{
     TargetError,
-    conduit::{Conduit, Opener},
+    conduit::{Carried, Conduit, Opener},
 };
 
 /// Programs at a time: a server allows ten sessions, and frees one a little late.
@@ -115,6 +115,16 @@ impl SshConnection {
         self.0.handle.is_closed()
     }
 
+    async fn opened(&self, command: &str, carried: Option<Carried>) -> Result<Conduit, TargetError> {
+        // In a task of its own: a channel whose opener was cancelled halfway must be closed again, not forgotten.
+        let (inner, command) = (self.0.clone(), command.to_owned());
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(async move {
+            let _ = sender.send(inner.open(&command, carried).await);
+        });
+        receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
+    }
+
     /// What is to be said about the host's key, though it was let pass.
     pub fn warnings(&self) -> &[String] {
         self.0.fate.warnings()
@@ -128,7 +138,7 @@ impl SshConnection {
 }
 
 impl Inner {
-    async fn open(&self, command: &str) -> Result<Conduit, TargetError> {
+    async fn open(&self, command: &str, carried: Option<Carried>) -> Result<Conduit, TargetError> {
         let permit = tokio::select! {
             // The semaphore is never closed.
             permit = self.channels.clone().acquire_owned() => permit.ok(),
@@ -136,8 +146,8 @@ impl Inner {
         };
         let patience = if self.another.get().is_some() { BUSY_MOMENT } else { BUSY_LIMIT };
         match self.session(patience).await? {
-            Ok((channel, session)) => self.start(channel, command, (permit, session)).await,
-            Err(refused) => self.open_further(command, permit, refused).await,
+            Ok((channel, session)) => self.start(channel, command, carried, (permit, session)).await,
+            Err(refused) => self.open_further(command, carried, permit, refused).await,
         }
     }
 
@@ -151,7 +161,7 @@ impl Inner {
         }
         let Ok(permit) = self.channels.clone().try_acquire_owned() else { return Ok(None) };
         match self.handle.channel_open_session().await {
-            Ok(channel) => self.start(channel, command, (permit, self.counted())).await.map(Some),
+            Ok(channel) => self.start(channel, command, None, (permit, self.counted())).await.map(Some),
             Err(russh::Error::ChannelOpenFailure(_)) => Ok(None),
             Err(_) => Err(self.lost().await),
         }
@@ -166,6 +176,7 @@ impl Inner {
     async fn open_further(
         &self,
         command: &str,
+        carried: Option<Carried>,
         permit: impl Send + 'static,
         refused: TargetError,
     ) -> Result<Conduit, TargetError> {
@@ -174,7 +185,7 @@ impl Inner {
         further.retain(|connection| !connection.is_closed());
         for connection in &*further {
             if let Ok((channel, session)) = connection.0.session(BUSY_MOMENT).await? {
-                return connection.0.start(channel, command, (permit, session)).await;
+                return connection.0.start(channel, command, carried, (permit, session)).await;
             }
         }
         // With one session each, as many connections as programs.
@@ -184,7 +195,7 @@ impl Inner {
         let connection = another().await?;
         let (channel, session) = connection.0.session(BUSY_LIMIT).await??;
         further.push(connection.clone());
-        connection.0.start(channel, command, (permit, session)).await
+        connection.0.start(channel, command, carried, (permit, session)).await
     }
 
     /// A new session on this connection, or the server's refusal.
@@ -228,9 +239,14 @@ impl Inner {
         &self,
         channel: Channel<Msg>,
         command: &str,
+        carried: Option<Carried>,
         hold: impl Send + 'static,
     ) -> Result<Conduit, TargetError> {
-        match channel::start(channel, &self.env, command, &self.room, &self.fate, hold).await {
+        if carried.as_ref().is_some_and(|carried| !carried.latch.begin()) {
+            let _ = channel.close().await;
+            return Err(TargetError::Lost("it was called off".into()));
+        }
+        match channel::start(channel, &self.env, command, carried, &self.room, &self.fate, hold).await {
             Ok(conduit) => Ok(conduit),
             Err(_) => Err(self.lost().await),
         }
@@ -259,13 +275,11 @@ impl Inner {
 #[async_trait]
 impl Opener for SshConnection {
     async fn open(&self, command: &str) -> Result<Conduit, TargetError> {
-        // In a task of its own: a channel whose opener was cancelled halfway must be closed again, not forgotten.
-        let (inner, command) = (self.0.clone(), command.to_owned());
-        let (sender, receiver) = oneshot::channel();
-        tokio::spawn(async move {
-            let _ = sender.send(inner.open(&command).await);
-        });
-        receiver.await.unwrap_or_else(|_| Err(self.0.fate.lost()))
+        self.opened(command, None).await
+    }
+
+    async fn open_carrying(&self, command: &str, carried: Carried) -> Result<Conduit, TargetError> {
+        self.opened(command, Some(carried)).await
     }
 
     async fn lost(&self) -> TargetError {

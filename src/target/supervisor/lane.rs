@@ -2,6 +2,8 @@
 
 mod command;
 
+pub use command::request;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
@@ -19,7 +21,7 @@ use super::{
 use crate::{
     target::{
         TargetError,
-        conduit::{Inlet, Opener},
+        conduit::{Inlet, Latch, Opener},
     },
     vocab::{Stream, text::plain_line},
 };
@@ -29,6 +31,9 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long scratch may take to go once nothing runs any more.
 const CLEAN: Duration = Duration::from_secs(60);
+
+/// A first request beyond this does not go into an environment.
+const CARRY_MAX: usize = 12 << 10;
 
 /// What is kept of the words of a host that starts no shell.
 const NOISE_MAX: usize = 4096;
@@ -62,22 +67,37 @@ pub struct Lane {
     lasting: Option<u32>,
     /// Answers that nobody waits for and that are still to come.
     owed: usize,
+    carried: bool,
     _beats: AbortOnDropHandle<()>,
 }
 
 impl Lane {
-    /// Starts a supervisor. It is not waited for: what it is asked stands behind what it is made of, on one stream.
-    pub async fn open(opener: &dyn Opener, supervision: Supervision) -> Result<Self, TargetError> {
+    /// Starts a supervisor, with its first request if that can be [carried](Lane::carried). It is not waited for: what it
+    /// is asked stands behind what it is made of, on one stream.
+    pub async fn open(
+        opener: &dyn Opener,
+        supervision: Supervision,
+        first: &str,
+        carry: Option<Latch>,
+    ) -> Result<Self, TargetError> {
         let (nonce, cookie) = (random_hex(), random_hex());
-        let conduit = opener.open_lasting(&script::boot(&supervision.shell), &script::farewell(&nonce)).await?;
-        let text = script::lane(&script::Terms {
+        let terms = script::Terms {
             nonce: &nonce,
             cookie: &cookie,
             lease: supervision.lease,
             grace: supervision.grace,
             levels: supervision.levels,
             shell: &supervision.shell,
-        });
+        };
+        let carry = carry.filter(|_| !first.is_empty() && first.len() <= CARRY_MAX);
+        let carried = carry.is_some();
+        let (conduit, text) = if let Some(latch) = carry {
+            let boot = script::boot_carried(&supervision.shell);
+            (opener.open_carrying(&boot, script::carried(&terms, first, latch)).await?, None)
+        } else {
+            let conduit = opener.open_lasting(&script::boot(&supervision.shell), &script::farewell(&nonce)).await?;
+            (conduit, Some(script::lane(&terms)))
+        };
         let stdin: Writer = Arc::new(Mutex::new(Some(conduit.stdin)));
         let beats = beat(stdin.clone(), script::pace(supervision.lease).0 / 2);
         let mut lane = Self {
@@ -91,9 +111,12 @@ impl Lane {
             noise: Vec::new(),
             lasting: opener.lasts().then_some(0),
             owed: 0,
+            carried,
             _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
-        lane.send(&text).await?;
+        if let Some(text) = text {
+            lane.send(&text).await?;
+        }
         Ok(lane)
     }
 
@@ -133,6 +156,11 @@ impl Lane {
             }
         }
         Ok(None)
+    }
+
+    /// Whether its first request went with it.
+    pub fn carried(&self) -> bool {
+        self.carried
     }
 
     pub fn state(&self) -> &State {

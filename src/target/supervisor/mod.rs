@@ -25,7 +25,9 @@
 //! End of file, a failed write and silence all lead to `finish`: kill, clean, and only then speak. A file is put
 //! through channels of its own, whose processes enter themselves with the lane before they write; see [`put`].
 //!
-//! A [`Supervised`] target is a pool of lanes over one [`Opener`]: a command takes an idle lane or opens another.
+//! A [`Supervised`] target is a pool of lanes over one [`Opener`]: a command takes an idle lane or opens another. A lane
+//! that is opened for a command begins with it, and where a server lets variables in, both go with the request that
+//! starts the shell: a server takes no stdin before it has answered that, which is a round trip more.
 
 mod all;
 mod flow;
@@ -38,13 +40,19 @@ mod stripes;
 
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 
-use super::{Closed, Command, Exit, Output, Source, Target, TargetError, conduit::Opener};
+use super::{
+    Closed, Command, Exit, Output, Source, Target, TargetError,
+    conduit::{Latch, Opener},
+};
 use crate::{
     scope::Scope,
     vocab::{Digest, Level, text::sh_quote},
@@ -94,6 +102,8 @@ pub struct Supervised<O> {
     idle: Mutex<Vec<Lane>>,
     /// Stopped in the middle of a request: fit for nothing but to be closed, which is what confirms their end.
     spent: Mutex<Vec<Lane>>,
+    /// Whether the machine may let a lane's program in through the environment.
+    carries: AtomicBool,
     /// What could not be confirmed so far.
     doubts: Arc<Mutex<Vec<String>>>,
 }
@@ -105,6 +115,7 @@ impl<O: Opener> Supervised<O> {
             supervision: Mutex::new(supervision),
             idle: Mutex::default(),
             spent: Mutex::default(),
+            carries: AtomicBool::new(true),
             doubts: Arc::default(),
         }
     }
@@ -117,13 +128,28 @@ impl<O: Opener> Supervised<O> {
     }
 
     async fn lane(&self, scope: &Scope) -> Result<Lane, TargetError> {
-        if let Some(lane) = lock(&self.idle).pop() {
-            return Ok(lane);
+        let idle = lock(&self.idle).pop();
+        match idle {
+            Some(lane) => Ok(lane),
+            None => self.open(scope, "", false).await,
         }
+    }
+
+    /// A new lane that begins with a request.
+    async fn open(&self, scope: &Scope, first: &str, carry: bool) -> Result<Lane, TargetError> {
         let supervision = lock(&self.supervision).clone();
-        match scope.race(Lane::open(&*self.opener, supervision)).await {
+        let latch = Latch::default();
+        let carry = carry.then(|| latch.clone());
+        let carries = carry.is_some();
+        let mut opening = std::pin::pin!(Lane::open(&*self.opener, supervision, first, carry));
+        match scope.race(&mut opening).await {
             Ok(lane) => lane,
-            Err(stop) => Err(stop.into()),
+            Err(stop) if !carries || latch.call_off() => Err(stop.into()),
+            // The command is on its way: its end is waited for as that of any other.
+            Err(stop) => match tokio::time::timeout(CONFIRM, opening).await {
+                Ok(lane) => lane,
+                Err(_) => Err(TargetError::Unconfirmed { stop, what: "the host did not answer".into() }),
+            },
         }
     }
 
@@ -154,19 +180,37 @@ impl<O: Opener> Supervised<O> {
 impl<O: Opener> Target for Supervised<O> {
     async fn run(&self, scope: &Scope, command: &Command, output: &mut dyn Output) -> Result<Exit, TargetError> {
         scope.check()?;
-        let mut lane = self.lane(scope).await?;
-        let preamble = self.preamble();
+        let request = lane::request(command, &self.preamble())?;
         let hurry = async {
             scope.stopped().await;
             self.opener.hurry();
             std::future::pending().await
         };
-        let result = tokio::select! {
-            result = lane.run(&*self.opener, scope, command, &preamble, output) => result,
-            never = hurry => never,
+        let run = async {
+            let idle = lock(&self.idle).pop();
+            if let Some(mut lane) = idle {
+                let result = lane.run(&*self.opener, scope, command, Some(&request), output).await;
+                self.keep(lane);
+                return result;
+            }
+            // What is secret goes on stdin alone, and so does all that must outlive its connection.
+            let carry = command.stdin.is_none() && !self.opener.lasts() && self.carries.load(Ordering::Relaxed);
+            let mut lane = self.open(scope, &request, carry).await?;
+            let left = (!lane.carried()).then_some(request.as_str());
+            let mut result = lane.run(&*self.opener, scope, command, left, output).await;
+            // It was let in and lost on the way to the shell.
+            if left.is_none() && *lane.state() == lane::State::Never && scope.check().is_ok() {
+                self.carries.store(false, Ordering::Relaxed);
+                lane = self.lane(scope).await?;
+                result = lane.run(&*self.opener, scope, command, Some(&request), output).await;
+            }
+            self.keep(lane);
+            result
         };
-        self.keep(lane);
-        result
+        tokio::select! {
+            result = run => result,
+            never = hurry => never,
+        }
     }
 
     async fn put(&self, scope: &Scope, path: &str, source: &mut dyn Source) -> Result<Option<Digest>, TargetError> {

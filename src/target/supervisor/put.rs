@@ -15,7 +15,7 @@ use super::{
     CONFIRM,
     all::{Step, all},
     flow::{Flow, moving},
-    lane::Lane,
+    lane::{self, Lane},
     receiver::{End, Receiver},
     records::Records,
     script::{self, Share},
@@ -65,7 +65,8 @@ pub async fn clear(lane: &mut Lane, opener: &dyn Opener, scope: &Scope, path: &s
     scope.race(opener.ping()).await??;
     scope.race(lane.let_go()).await??;
     let remove = Command::own("upload", format!("rm -f -- {}", sh_quote(path)));
-    lane.run(opener, scope, &remove, "", &mut Captured::default()).await.map(drop)
+    let request = lane::request(&remove, "")?;
+    lane.run(opener, scope, &remove, Some(&request), &mut Captured::default()).await.map(drop)
 }
 
 async fn send(

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{target::roam::LONG, vocab::text::sh_quote};
+use crate::{
+    target::{
+        conduit::{Carried, Latch},
+        roam::LONG,
+    },
+    vocab::text::sh_quote,
+};
 
 const PRELUDE: &str = include_str!("prelude.sh");
 const SUPERVISOR: &str = include_str!("supervisor.sh");
@@ -11,6 +17,16 @@ const SUPERVISOR: &str = include_str!("supervisor.sh");
 /// It reads one line from stdin, byte by byte, and nothing beyond it.
 pub fn boot(shell: &str) -> String {
     format!("exec {shell} -c 'IFS= read -r s;eval \"$s\"'")
+}
+
+/// As [`boot`], for a lane that is [`carried`]; without the variables it is told on stdin, as any other.
+///
+/// A machine may accept them and drop them on the way. Then there is something else on stdin, and the lane never begins.
+pub fn boot_carried(shell: &str) -> String {
+    format!(
+        "exec {shell} -c 's=$LC_RBEE_1;if [ -z \"$s\" ]||[ -z \"$LC_RBEE_2\" ];then IFS= read -r s;case $s in sh=*);;\
+         *)echo environment lost;exit;;esac;fi;eval \"$s\"'"
+    )
 }
 
 /// What one lane is told at its start.
@@ -37,22 +53,50 @@ pub fn pace(lease: Duration) -> (Duration, u32) {
 pub fn lane(terms: &Terms<'_>) -> String {
     // A text that was cut off in the middle is never run.
     let load = r##"nl=$(printf "\n.");nl=${nl%.};p=;l=;while IFS= read -r l&&[ "$l" != "#end" ];do p="$p$l$nl";done;[ "$l" = "#end" ]||exit;eval "$p""##;
+    format!(
+        "sh={} load={};eval \"$load\"\nW={}\n{}#end\n{}F=\n{}#end\n",
+        sh_quote(terms.shell),
+        sh_quote(load),
+        sh_quote(terms.levels),
+        lean(PRELUDE),
+        settled(terms),
+        lean(SUPERVISOR),
+    )
+}
+
+/// What the second part of a lane's program finds set.
+fn settled(terms: &Terms<'_>) -> String {
     let (tick, silent) = pace(terms.lease);
     let tick = tick.as_secs_f64();
     // Whole seconds where they are, for a sleep that knows no others.
     let tick = if tick >= 1.0 { format!("{tick:.0}") } else { format!("{tick}") };
     format!(
-        "sh={} load={};eval \"$load\"\nW={}\n{}#end\nsh={} V=${{V:-$0}} N={} K={} L={tick} M={silent} G={}\n{}#end\n",
-        sh_quote(terms.shell),
-        sh_quote(load),
-        sh_quote(terms.levels),
-        lean(PRELUDE),
+        "sh={} V=${{V:-$0}} N={} K={} L={tick} M={silent} G={} ",
         sh_quote(terms.shell),
         terms.nonce,
         terms.cookie,
         terms.grace.as_millis().div_ceil(50),
-        lean(SUPERVISOR),
     )
+}
+
+/// The same for a lane that begins with its first request, carried by the request that starts it: a server takes nothing
+/// for stdin before it has answered that one.
+///
+/// Only its owner can read a process's environment. The names are of the kind that servers let in as they are shipped.
+pub fn carried(terms: &Terms<'_>, first: &str, latch: Latch) -> Carried {
+    let prelude = format!(
+        "sh={} load={}\nW={}\n{}",
+        sh_quote(terms.shell),
+        sh_quote("eval \"$LC_RBEE_2\""),
+        sh_quote(terms.levels),
+        lean(PRELUDE)
+    );
+    let supervisor = format!("{}F={}\n{}", settled(terms), sh_quote(first.trim_end_matches('\n')), lean(SUPERVISOR));
+    Carried {
+        variables: vec![("LC_RBEE_1", prelude), ("LC_RBEE_2", supervisor)],
+        instead: format!("{}{first}", lane(terms)),
+        latch,
+    }
 }
 
 /// Leaves out comment lines, empty lines and indentation: the shell reads its stdin byte by byte.
@@ -155,12 +199,21 @@ mod tests {
             shell: "/bin/sh",
         };
         insta::assert_snapshot!("lane", lane(&terms));
+        insta::assert_snapshot!("boot_carried", boot_carried("/bin/sh"));
+        let carried = carried(&terms, "r 2\necho it's\necho\n", Latch::default());
+        let (prelude, supervisor) = (&carried.variables[0].1, &carried.variables[1].1);
+        insta::assert_snapshot!("carried_prelude", prelude);
+        insta::assert_snapshot!("carried_supervisor", supervisor.split_once(&lean(SUPERVISOR)).unwrap().0);
+        assert_eq!(carried.instead, format!("{}r 2\necho it's\necho\n", lane(&terms)));
+        // Who looks for those that carry the cookie must not find the one who looks.
+        assert!(!prelude.contains("COOKIE ") && !supervisor.contains("RBEE_COOKIE=COOKIE"));
     }
 
     #[test]
     fn a_login_shell_finds_nothing_to_expand_in_the_boot_line() {
-        let boot = boot("/bin/sh");
-        assert_eq!(boot.matches('\'').count(), 2);
-        assert!(!boot.contains(['!', '\n', '`']), "{boot}");
+        for boot in [boot("/bin/sh"), boot_carried("/bin/sh")] {
+            assert_eq!(boot.matches('\'').count(), 2);
+            assert!(!boot.contains(['!', '\n', '`', '\\']), "{boot}");
+        }
     }
 }

@@ -1,10 +1,13 @@
 # The supervisor: runs commands on a host and outlives none of them. POSIX sh; fed through stdin, see mod.rs.
 #
 # Given: N nonce of our records, K cookie that commands carry, L seconds a tick, M silent ticks before we are on our
-# own, G naps of grace, V level of containment (from prelude.sh), D our cgroup where V is cgroup.
+# own, G naps of grace, F the first request if it came with us, V level of containment (from prelude.sh), D our cgroup
+# where V is cgroup.
 # shellcheck disable=SC2154,SC2015
 # Descriptors: 3 control in, 1 control out and the command's stdout, 4 the command's stderr, 2 nowhere.
 exec 3<&0 4>&2 </dev/null 2>/dev/null
+# What we may have come in.
+unset LC_RBEE_1 LC_RBEE_2
 nl='
 '
 C='' A='' P='' T='' w='' I='' clean='' cg='' hard='' how='none' left='' setsid='' grepl='' reaping=''
@@ -346,7 +349,7 @@ tick
 say hello "$V" "$$"
 say hello >&4
 while :; do
-  q=$(next) || break
+  if [ -n "$F" ]; then q=$F F=''; else q=$(next) || break; fi
   case $q in
     'c '*) clean="$clean$nl${q#*"$nl"}"; say ok ;;
     'g '*)

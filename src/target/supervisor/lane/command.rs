@@ -36,46 +36,50 @@ struct End {
     survivors: Vec<String>,
 }
 
+/// What a lane is asked, so that it runs a command.
+///
+/// # Errors
+/// [`TargetError::Local`] when no shell could take it.
+pub fn request(command: &Command, preamble: &str) -> Result<Zeroizing<String>, TargetError> {
+    let script = format!("{preamble}{}", command.script);
+    if script.len() > SCRIPT_MAX || script.contains('\0') {
+        return Err(TargetError::Local(format!("the {} command is too long or has a NUL byte in it", command.label)));
+    }
+    let verb = match (command.trust, command.last) {
+        (Trust::Own, false) => "r",
+        (Trust::Own, true) => "R",
+        (Trust::Foreign, false) => "x",
+        (Trust::Foreign, true) => "X",
+    };
+    let mut request = Zeroizing::new(String::new());
+    if let Some(line) = &command.stdin {
+        let line = line.expose();
+        if line.is_empty() || line.len() > STDIN_MAX || line.contains(['\n', '\0']) {
+            return Err(TargetError::Local(format!("what the {} command is to read is not one line", command.label)));
+        }
+        request.reserve_exact(script.len() + line.len() + 64);
+        request.push_str("i 1\n");
+        request.push_str(line);
+        request.push('\n');
+    }
+    request.push_str(&script::request(verb, &script));
+    Ok(request)
+}
+
 impl Lane {
-    /// See [`crate::target::Target::run`].
+    /// See [`crate::target::Target::run`]; without a request, the lane was opened with it.
     pub async fn run(
         &mut self,
         opener: &dyn Opener,
         scope: &Scope,
         command: &Command,
-        preamble: &str,
+        request: Option<&str>,
         output: &mut dyn Output,
     ) -> Result<Exit, TargetError> {
-        let script = format!("{preamble}{}", command.script);
-        if script.len() > SCRIPT_MAX || script.contains('\0') {
-            return Err(TargetError::Local(format!(
-                "the {} command is too long or has a NUL byte in it",
-                command.label
-            )));
-        }
-        let verb = match (command.trust, command.last) {
-            (Trust::Own, false) => "r",
-            (Trust::Own, true) => "R",
-            (Trust::Foreign, false) => "x",
-            (Trust::Foreign, true) => "X",
-        };
-        let mut request = Zeroizing::new(String::new());
-        if let Some(line) = &command.stdin {
-            let line = line.expose();
-            if line.is_empty() || line.len() > STDIN_MAX || line.contains(['\n', '\0']) {
-                return Err(TargetError::Local(format!(
-                    "what the {} command is to read is not one line",
-                    command.label
-                )));
-            }
-            request.reserve_exact(script.len() + line.len() + 64);
-            request.push_str("i 1\n");
-            request.push_str(line);
-            request.push('\n');
-        }
-        request.push_str(&script::request(verb, &script));
         self.state = State::Busy;
-        self.send(&request).await?;
+        if let Some(request) = request {
+            self.send(request).await?;
+        }
 
         let mut stop: Option<Stop> = None;
         let mut group = None;
