@@ -1,6 +1,9 @@
 //! How an installed worker is started, and what is written down of one that was.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use super::{Digest, InvalidName, WorkerId};
 
@@ -142,8 +145,8 @@ impl Spawned {
 /// The address on its own machine at which a listener on `bind` is reached.
 pub fn reached_at(bind: IpAddr) -> IpAddr {
     match bind {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     }
 }
