@@ -91,4 +91,35 @@ mod tests {
         insta::assert_snapshot!("keeper", keeper(&argv, &launch, true, true).replace(&bare(BASE), "…\n"));
         assert!(keeper(&argv, &launch, false, false).starts_with("RESTART=''\nKEYENV=''\n"));
     }
+
+    /// A chatty program under every shell that is here, and a log that may have three pieces.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_log_is_bounded_and_the_last_words_are_in_it() {
+        use std::{fs, process::Stdio};
+
+        let chatty = "i=0; while [ $i -lt 40 ]; do echo line $i; i=$((i+1)); sleep 0.01; done; exit 7";
+        let argv = ["/bin/sh", "-c", chatty].map(str::to_owned);
+        let text = keeper(&argv, &Launch::default(), false, false).replace("COUNT=2560", "COUNT=3");
+        assert!(text.contains("COUNT=3"), "{text}");
+        let shells: [&[&str]; 6] = [&["/bin/sh"], &["bash"], &["dash"], &["busybox", "sh"], &["mksh"], &["ksh"]];
+        for shell in shells {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("kept")).unwrap();
+            fs::write(dir.path().join("run"), &text).unwrap();
+            let mut command = std::process::Command::new("setsid");
+            command.arg("-w").args(shell).arg(dir.path().join("run")).env("HOME", dir.path());
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let status = command.status().unwrap();
+            // Not every machine has every shell.
+            if status.code() == Some(127) {
+                continue;
+            }
+            assert_eq!(status.code(), Some(7), "{shell:?}");
+            let log = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+            let all: String = ["log.3", "log.2", "log.1", "log"].map(log).concat();
+            assert!(all.ends_with("line 39\n") && !all.contains("line 0\n"), "{shell:?}: {all}");
+            assert!(log("ended").starts_with("7 ") && !dir.path().join("log.4").exists(), "{shell:?}");
+        }
+    }
 }

@@ -56,12 +56,13 @@ lonely() {
 }
 
 rm -f "$D/pipe" "$D/ended"
-[ -d "$D/kept" ] || lonely >/dev/null 2>&1 &
 mkfifo "$D/pipe" || exit
 writer <"$D/pipe" &
 log=$!
+# Some shells give up waiting for the other end when a child of theirs ends meanwhile: there is none but the writer.
 exec >"$D/pipe" 2>&1
 rm -f "$D/pipe"
+if [ ! -d "$D/kept" ]; then lonely >/dev/null 2>&1 & fi
 while [ -z "$over" ]; do
   began=$(date +%s)
   start </dev/null &
