@@ -38,7 +38,6 @@ async fn turns(options: &[&str]) -> (usize, usize, usize) {
     let of_ssh = wire.turns();
 
     let connection = connect(&lab, "wire").await.unwrap();
-    let login = wire.turns() - of_ssh;
     assert_eq!(output(&connection, "true").await, "|");
     let plain = wire.turns() - of_ssh;
     connection.close().await;
@@ -51,7 +50,6 @@ async fn turns(options: &[&str]) -> (usize, usize, usize) {
     assert_eq!(exit.status, 0);
     let supervised = wire.turns() - before;
     target.close().await;
-    println!("turns: ssh {of_ssh}, login {login}, plain {plain}, supervised {supervised}");
     (of_ssh, plain, supervised)
 }
 
