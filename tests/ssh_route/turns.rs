@@ -15,10 +15,20 @@ use crate::{configure, connect, delay::Wire, output, said, ssh, sshd::Lab};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connect_and_true_take_fewer_turns_than_ssh() {
-    let (of_ssh, plain, supervised) = turns(&[]).await;
+    let (of_ssh, plain, supervised) = fewest(&[]).await;
     assert!(plain < of_ssh && supervised < of_ssh, "ssh {of_ssh}, plain {plain}, supervised {supervised}");
-    let (of_ssh, _, told) = turns(&["AcceptEnv NOTHING"]).await;
+    let (of_ssh, _, told) = fewest(&["AcceptEnv NOTHING"]).await;
     assert!(told < of_ssh && told == supervised + 1, "ssh {of_ssh}, {told} instead of {supervised}");
+}
+
+/// A busy machine breaks one turn into two, and never makes one of two.
+async fn fewest(options: &[&str]) -> (usize, usize, usize) {
+    let mut fewest = turns(options).await;
+    for _ in 0..3 {
+        let (of_ssh, plain, supervised) = turns(options).await;
+        fewest = (fewest.0.min(of_ssh), fewest.1.min(plain), fewest.2.min(supervised));
+    }
+    fewest
 }
 
 /// Those of `ssh`, of a command without supervision, and of one with it.
