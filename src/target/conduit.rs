@@ -28,10 +28,10 @@ pub struct Conduit {
 
 /// What a program finds in its environment; if the machine does not let that in, it gets something else as the first of
 /// its stdin.
-#[derive(Debug, Clone)]
 pub struct Carried {
     pub variables: Vec<(&'static str, String)>,
-    pub instead: String,
+    /// Made only where it is needed: of many connections at once, each would hold it.
+    pub instead: Box<dyn FnOnce() -> String + Send>,
     /// Nothing of it is sent without this.
     pub latch: Latch,
 }
@@ -96,7 +96,7 @@ pub trait Opener: Send + Sync + 'static {
         if !carried.latch.begin() {
             return Err(TargetError::Lost("it was called off".into()));
         }
-        let told = conduit.stdin.write_all(carried.instead.as_bytes()).await;
+        let told = conduit.stdin.write_all((carried.instead)().as_bytes()).await;
         told.map_err(|error| TargetError::Lost(error.to_string()))?;
         Ok(conduit)
     }

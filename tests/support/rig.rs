@@ -96,6 +96,11 @@ impl Rig {
     pub fn rbee(&self, after: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rbee"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.home());
+        // This machine's own toolchain, which lies in the home of whoever runs the tests.
+        let toolchain = rbee::sandbox::Toolchain::find(|name| std::env::var_os(name));
+        for (name, folder) in [("RUSTUP_HOME", toolchain.rustup_home), ("CARGO_HOME", toolchain.cargo_home)] {
+            command.envs(folder.map(|folder| (name, folder)));
+        }
         command.env("TMPDIR", std::env::temp_dir()).current_dir(self.dir());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.arg("-i").arg(self.inventory()).arg("-F").arg(self.ssh_config()).args(after.split_whitespace());

@@ -62,12 +62,13 @@ pub(super) async fn start(
     let mut gate = None;
     let mut asked = None;
     if let Some(Carried { variables, instead, .. }) = carried {
-        for (name, value) in &variables {
-            write.set_env(true, *name, value.as_str()).await?;
+        let answers = variables.len();
+        for (name, value) in variables {
+            write.set_env(true, name, value).await?;
         }
         let (open, opened) = oneshot::channel();
         gate = Some(opened);
-        asked = Some(Asked { answers: variables.len(), refused: false, instead, open });
+        asked = Some(Asked { answers, refused: false, instead, open });
     }
     write.exec(true, command).await?;
     let (stdout, out) = pipe(room.clone());
@@ -104,7 +105,7 @@ struct Task<H> {
 struct Asked {
     answers: usize,
     refused: bool,
-    instead: String,
+    instead: Box<dyn FnOnce() -> String + Send>,
     /// Nothing goes to stdin before this is sent, or dropped.
     open: oneshot::Sender<()>,
 }
@@ -120,7 +121,7 @@ impl Asked {
         if self.refused {
             let write = write.clone();
             tokio::spawn(async move {
-                let _ = write.data_bytes(self.instead.into_bytes()).await;
+                let _ = write.data_bytes((self.instead)().into_bytes()).await;
                 let _ = self.open.send(());
             });
         } else {

@@ -82,12 +82,12 @@ impl Lane {
     ) -> Result<Self, TargetError> {
         let (nonce, cookie) = (random_hex(), random_hex());
         let terms = script::Terms {
-            nonce: &nonce,
-            cookie: &cookie,
+            nonce: nonce.clone(),
+            cookie,
             lease: supervision.lease,
             grace: supervision.grace,
             levels: supervision.levels,
-            shell: &supervision.shell,
+            shell: supervision.shell.clone(),
         };
         let carry = carry.filter(|_| !first.is_empty() && first.len() <= CARRY_MAX);
         let carried = carry.is_some();

@@ -30,13 +30,14 @@ pub fn boot_carried(shell: &str) -> String {
 }
 
 /// What one lane is told at its start.
-pub struct Terms<'a> {
-    pub nonce: &'a str,
-    pub cookie: &'a str,
+#[derive(Clone)]
+pub struct Terms {
+    pub nonce: String,
+    pub cookie: String,
     pub lease: Duration,
     pub grace: Duration,
-    pub levels: &'a str,
-    pub shell: &'a str,
+    pub levels: &'static str,
+    pub shell: String,
 }
 
 /// The length of a tick, and after how many silent ones the host acts by itself: so early that all is clean when a short
@@ -50,12 +51,12 @@ pub fn pace(lease: Duration) -> (Duration, u32) {
 }
 
 /// Everything that is written to a new lane's stdin.
-pub fn lane(terms: &Terms<'_>) -> String {
+pub fn lane(terms: &Terms) -> String {
     // A text that was cut off in the middle is never run.
     let load = r##"nl=$(printf "\n.");nl=${nl%.};p=;l=;while IFS= read -r l&&[ "$l" != "#end" ];do p="$p$l$nl";done;[ "$l" = "#end" ]||exit;eval "$p""##;
     format!(
         "sh={} load={};eval \"$load\"\nW={}\n{}#end\n{}F=\n{}#end\n",
-        sh_quote(terms.shell),
+        sh_quote(&terms.shell),
         sh_quote(load),
         sh_quote(terms.levels),
         lean(PRELUDE),
@@ -65,14 +66,14 @@ pub fn lane(terms: &Terms<'_>) -> String {
 }
 
 /// What the second part of a lane's program finds set.
-fn settled(terms: &Terms<'_>) -> String {
+fn settled(terms: &Terms) -> String {
     let (tick, silent) = pace(terms.lease);
     let tick = tick.as_secs_f64();
     // Whole seconds where they are, for a sleep that knows no others.
     let tick = if tick >= 1.0 { format!("{tick:.0}") } else { format!("{tick}") };
     format!(
         "sh={} V=${{V:-$0}} N={} K={} L={tick} M={silent} G={} ",
-        sh_quote(terms.shell),
+        sh_quote(&terms.shell),
         terms.nonce,
         terms.cookie,
         terms.grace.as_millis().div_ceil(50),
@@ -83,10 +84,10 @@ fn settled(terms: &Terms<'_>) -> String {
 /// for stdin before it has answered that one.
 ///
 /// Only its owner can read a process's environment. The names are of the kind that servers let in as they are shipped.
-pub fn carried(terms: &Terms<'_>, first: &str, latch: Latch) -> Carried {
+pub fn carried(terms: &Terms, first: &str, latch: Latch) -> Carried {
     let prelude = format!(
         "sh={} load={}\nW={}\n{}",
-        sh_quote(terms.shell),
+        sh_quote(&terms.shell),
         sh_quote("eval \"$LC_RBEE_2\""),
         sh_quote(terms.levels),
         lean(PRELUDE)
@@ -94,7 +95,10 @@ pub fn carried(terms: &Terms<'_>, first: &str, latch: Latch) -> Carried {
     let supervisor = format!("{}F={}\n{}", settled(terms), sh_quote(first.trim_end_matches('\n')), lean(SUPERVISOR));
     Carried {
         variables: vec![("LC_RBEE_1", prelude), ("LC_RBEE_2", supervisor)],
-        instead: format!("{}{first}", lane(terms)),
+        instead: Box::new({
+            let (terms, first) = (terms.clone(), first.to_owned());
+            move || lane(&terms) + &first
+        }),
         latch,
     }
 }
@@ -191,12 +195,12 @@ mod tests {
         insta::assert_snapshot!("removal", removal("/home/it's me/scratch"));
         insta::assert_snapshot!("request", request("r", "echo a\necho b"));
         let terms = Terms {
-            nonce: "NONCE",
-            cookie: "COOKIE",
+            nonce: "NONCE".into(),
+            cookie: "COOKIE".into(),
             lease: Duration::from_secs(10),
             grace: Duration::from_millis(500),
             levels: "cgroup subreaper group",
-            shell: "/bin/sh",
+            shell: "/bin/sh".into(),
         };
         insta::assert_snapshot!("lane", lane(&terms));
         insta::assert_snapshot!("boot_carried", boot_carried("/bin/sh"));
@@ -204,7 +208,7 @@ mod tests {
         let (prelude, supervisor) = (&carried.variables[0].1, &carried.variables[1].1);
         insta::assert_snapshot!("carried_prelude", prelude);
         insta::assert_snapshot!("carried_supervisor", supervisor.split_once(&lean(SUPERVISOR)).unwrap().0);
-        assert_eq!(carried.instead, format!("{}r 2\necho it's\necho\n", lane(&terms)));
+        assert_eq!((carried.instead)(), format!("{}r 2\necho it's\necho\n", lane(&terms)));
         // Who looks for those that carry the cookie must not find the one who looks.
         assert!(!prelude.contains("COOKIE ") && !supervisor.contains("RBEE_COOKIE=COOKIE"));
     }
