@@ -40,8 +40,9 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// There is no terminal, the input ended, a signal came, or nobody wants the answer any more.
 pub fn ask(question: &Question) -> io::Result<String> {
     let mut tty = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-    tty.write_all(printable(&question.text).as_bytes())?;
+    // Before the question: who answers at once is not shown, and not thrown away as typed ahead.
     let silence = question.secret.then(|| silence(&tty)).transpose()?;
+    tty.write_all(printable(&question.text).as_bytes())?;
     let answer = read_line(&mut tty, question);
     if silence.is_some() || answer.is_err() {
         // The line's end was not shown, or never came.

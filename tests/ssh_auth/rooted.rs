@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use nix::unistd::Pid;
 use rbee::{
     scope::Prompt,
     target::ssh::{Connector, Password, People, config::SshConfig},
@@ -19,7 +20,7 @@ use rbee::{
 
 use super::{
     NO_ERRORS, scope,
-    sshd::{Lab, free_port, keygen},
+    sshd::{Lab, descendants, free_port, keygen},
     until,
 };
 
@@ -142,7 +143,9 @@ impl Town {
         output.status.success()
     }
 
+    /// What sshd wrote; a session writes some of it after it has answered, so the sessions have ended.
     fn log(&self) -> String {
+        until("the sessions end", || descendants(Pid::from_raw(self.sshd.id().cast_signed())).is_empty());
         fs::read_to_string(self.at("log")).unwrap_or_default()
     }
 }

@@ -337,7 +337,8 @@ pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
-fn descendants(root: Pid) -> Vec<Pid> {
+/// Every process below `root`, as [`Sshd::descendants`].
+pub fn descendants(root: Pid) -> Vec<Pid> {
     let table = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().expect("ps");
     let pairs: Vec<(i32, i32)> = String::from_utf8_lossy(&table.stdout)
         .lines()
