@@ -95,3 +95,20 @@ fn every_operation_is_described_as_it_is_read() {
         assert!(parse(&value).is_err(), "{value:?}");
     }
 }
+
+#[test]
+fn what_excludes_each_other_is_described() {
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let described = document["components"]["schemas"]["Submission"]["oneOf"].as_array().unwrap();
+    let download = described.iter().find(|one| one["properties"]["operation"]["const"] == "model_download").unwrap();
+    let never = serde_json::json!({
+        "properties": { "quant": { "type": "string" }, "fits": { "const": true } }, "required": ["quant", "fits"],
+    });
+    assert_eq!(download["not"], never);
+    let is_taken = |quant: Value, fits: bool| {
+        let text = serde_json::json!({ "operation": "model_download", "model": "a/b", "quant": quant, "fits": fits });
+        crate::wire::operation::Submission::parse(text.to_string().as_bytes()).is_ok()
+    };
+    assert!(!is_taken("Q8_0".into(), true));
+    assert!(is_taken("Q8_0".into(), false) && is_taken(Value::Null, true));
+}
