@@ -154,8 +154,8 @@ pub struct HubFlags {
     /// Also start a model hub, for HF_ENDPOINT
     #[arg(long)]
     pub hub: bool,
-    /// Let the hub go wrong: reset=SIZE, close=SIZE, stalls=N, rate=SIZE, limited=DUR, unavailable=N, links=DUR,
-    /// error-pages=N, flips=N, no-ranges, page=N (repeatable)
+    /// Let the hub go wrong: reset=SIZE, close=SIZE, stalls=N, rate=SIZE, slow=N, limited=DUR, unavailable=N, links=DUR,
+    /// error-pages=N, flips=N, no-ranges, direct, bound, page=N (repeatable)
     #[arg(long, value_name = "FAULT", requires = "hub")]
     pub hub_fault: Vec<String>,
 }

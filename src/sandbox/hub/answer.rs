@@ -1,9 +1,14 @@
 //! What is read of a request, and the forms of an answer.
 
+use std::net::IpAddr;
+
 use axum::{
     body::Body,
+    extract::ConnectInfo,
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
+
+use super::wire::Peer;
 
 pub type Response = axum::http::Response<Body>;
 
@@ -19,6 +24,8 @@ pub struct Request {
     pub range: Option<String>,
     /// What came as `Authorization: Bearer …`.
     pub token: Option<String>,
+    /// Who asks.
+    pub peer: Option<IpAddr>,
 }
 
 impl Request {
@@ -35,6 +42,7 @@ impl Request {
             query: pairs.map(pair).collect(),
             origin: format!("http://{}", header(header::HOST).unwrap_or("localhost")),
             range: header(header::RANGE).map(str::to_owned),
+            peer: request.extensions().get::<ConnectInfo<Peer>>().map(|peer| peer.0.0),
             token: header(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned),
         }
     }

@@ -1,6 +1,6 @@
 //! The hub's own answers: info, tree, refs, resolve.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use serde_json::{Value, json};
 
@@ -8,18 +8,21 @@ use super::{
     Shared,
     answer::{Request, Response, answer as respond, encoded, json as document, plain, refusal},
     link,
-    repos::{File, Missing, Repo},
+    repos::{self, File, Missing, Repo},
 };
 
 /// Entries of a tree in one page, as on the real one.
 const PAGE: usize = 100;
 
-pub fn answer(shared: &Shared, request: &Request) -> Response {
+pub fn answer(shared: &Arc<Shared>, request: &Request) -> Response {
     if let Some(limited) = limited(shared) {
         return limited;
     }
     let parts = request.parts();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    if let Some(moved) = renamed(request, &parts) {
+        return moved;
+    }
     match &parts[..] {
         ["api", "whoami-v2"] => whoami(shared, request),
         ["api", "models", org, name, rest @ ..] => models(shared, request, &format!("{org}/{name}"), rest),
@@ -31,6 +34,17 @@ pub fn answer(shared: &Shared, request: &Request) -> Response {
         }
         _ => plain(404, "Not Found"),
     }
+}
+
+/// Where a repository is that had another name once.
+fn renamed(request: &Request, parts: &[&str]) -> Option<Response> {
+    let (["api", "models", org, name, ..] | [org, name, "resolve", ..]) = parts else { return None };
+    let now = repos::renamed(&format!("{org}/{name}"))?;
+    let mut path = request.path.replacen(&format!("{org}/{name}"), now, 1);
+    for (at, (name, value)) in request.query.iter().enumerate() {
+        path.push_str(&format!("{}{name}={value}", if at == 0 { '?' } else { '&' }));
+    }
+    Some(answer_with(307, &[("location", path)], "Temporary Redirect"))
 }
 
 /// The 429 that everybody gets for a while.
@@ -152,7 +166,7 @@ fn entry(file: &File) -> Value {
 }
 
 /// `door` is the address that clients know; behind it small files have another.
-fn resolve(shared: &Shared, request: &Request, id: &str, revision: &str, path: &str, door: bool) -> Response {
+fn resolve(shared: &Arc<Shared>, request: &Request, id: &str, revision: &str, path: &str, door: bool) -> Response {
     let repo = match found(shared, id, revision) {
         Ok(repo) => repo,
         Err(refused) => return refused,
@@ -173,8 +187,11 @@ fn resolve(shared: &Shared, request: &Request, id: &str, revision: &str, path: &
     };
     let (etag, len) = (file.etag(), file.content.len());
     let commit = ("x-repo-commit", repo.commit.clone());
+    if file.lfs && shared.faults().direct {
+        return super::cdn::send(shared, request, &file.content, true, false);
+    }
     if file.lfs {
-        let location = link::sign(shared, &format!("/repos/{}/{etag}", encoded(id)));
+        let location = link::sign(shared, request, &format!("/repos/{}/{etag}", encoded(id)));
         let headers = [
             ("location", location),
             ("x-linked-etag", format!("\"{etag}\"")),

@@ -41,7 +41,12 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Response {
     if page {
         return with(200, &[("content-type", "application/xml".into())], PAGE.into());
     }
-    let range = request.range.as_deref().filter(|_| !no_ranges);
+    send(shared, request, &content, !no_ranges, flip)
+}
+
+/// The bytes of a large file, counted.
+pub fn send(shared: &Arc<Shared>, request: &Request, content: &Content, ranges: bool, flip: bool) -> Response {
+    let range = request.range.as_deref().filter(|_| ranges);
     // Of the CDN's own making, and not the name of the blob.
     let etag = ("etag", format!("\"{:x}-1\"", content.len()));
     let counted = Arc::clone(shared);
@@ -49,7 +54,7 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Response {
         counted.sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         chunk
     };
-    respond(range, &content, &[etag], !no_ranges, flip, watch)
+    respond(range, content, &[etag], ranges, flip, watch)
 }
 
 /// A file, or the range of it that was asked for.

@@ -15,6 +15,8 @@ pub struct Faults {
     pub stalls: u32,
     /// Bytes a second that each connection to the CDN gets.
     pub rate: Option<u64>,
+    /// So many connections to the CDN get 100 kB a second.
+    pub slow: u32,
     /// Until then the hub says 429.
     pub limited_until: Option<Instant>,
     /// The wait that a 429 tells, in seconds.
@@ -29,6 +31,10 @@ pub struct Faults {
     pub flips: u32,
     /// The CDN sends whole files, whatever range is asked for.
     pub no_ranges: bool,
+    /// The hub sends large files itself, and hands out no links.
+    pub direct: bool,
+    /// A link is good for the address that asked for it only.
+    pub bound: bool,
     /// Entries of a tree that come in one page.
     pub page: Option<usize>,
 }
@@ -36,8 +42,8 @@ pub struct Faults {
 /// A fault that is none.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0:?} is no fault; there are reset=SIZE, close=SIZE, stalls=N, rate=SIZE, limited=DUR, unavailable=N, links=DUR, \
-     error-pages=N, flips=N, no-ranges, page=N; a size is a number with kB, MB or GB"
+    "{0:?} is no fault; there are reset=SIZE, close=SIZE, stalls=N, rate=SIZE, slow=N, limited=DUR, unavailable=N, \
+     links=DUR, error-pages=N, flips=N, no-ranges, direct, bound, page=N; a size is a number with kB, MB or GB"
 )]
 pub struct UnknownFault(String);
 
@@ -57,6 +63,7 @@ impl Faults {
             "close" => self.close_each = Some(bytes()?),
             "stalls" => self.stalls = number()?,
             "rate" => self.rate = Some(bytes()?),
+            "slow" => self.slow = number()?,
             "limited" => {
                 let time = time()?;
                 self.limited_until = Instant::now().checked_add(time);
@@ -67,6 +74,8 @@ impl Faults {
             "error-pages" => self.error_pages = number()?,
             "flips" => self.flips = number()?,
             "no-ranges" if value.is_empty() => self.no_ranges = true,
+            "direct" if value.is_empty() => self.direct = true,
+            "bound" if value.is_empty() => self.bound = true,
             "page" => self.page = Some(number()? as usize),
             _ => return Err(unknown()),
         }

@@ -33,7 +33,7 @@ pub use faults::{Faults, UnknownFault};
 pub use repos::TOKEN;
 
 use answer::{Request, Response};
-use wire::Wires;
+use wire::{Peer, Wires};
 
 /// Requests that are remembered.
 const MOST_ASKED: usize = 100_000;
@@ -117,11 +117,16 @@ impl Hub {
         let tasks = TaskTracker::new();
         let door = Router::new().fallback(at_hub).with_state(Arc::clone(&shared));
         let ended = closing.clone().cancelled_owned();
-        tasks.spawn(async move { axum::serve(hub, door).with_graceful_shutdown(ended).await });
+        let hub = Wires::new(hub, false, Arc::clone(&shared));
+        tasks.spawn(async move {
+            axum::serve(hub, door.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(ended).await
+        });
         let door = Router::new().fallback(at_cdn).with_state(Arc::clone(&shared));
         let ended = closing.clone().cancelled_owned();
-        let wires = Wires::new(cdn, Arc::clone(&shared));
-        tasks.spawn(async move { axum::serve(wires, door).with_graceful_shutdown(ended).await });
+        let wires = Wires::new(cdn, true, Arc::clone(&shared));
+        tasks.spawn(async move {
+            axum::serve(wires, door.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(ended).await
+        });
         tasks.close();
         Ok(Self { shared, address, closing, tasks })
     }

@@ -6,6 +6,7 @@
 //! | `rbee/sharded-GGUF` | quantisations in several shards, in folders |
 //! | `rbee/safetensors` | weights in two shards, a tokenizer, a folder; two revisions, `main` and `v1` |
 //! | `rbee/gated` | wants [`TOKEN`] |
+//! | `rbee/renamed` | was the name of `rbee/safetensors` once |
 //! | `rbee/many` | 130 small files: several pages of a tree |
 //! | `sized/25MB` | one file `model.gguf` of that size; any number of kB, MB, GB, KiB, MiB, GiB up to 1 TB |
 
@@ -107,6 +108,11 @@ impl Shelf {
         let mut files = known.values().flatten().filter(|repo| repo.id == id).flat_map(|repo| &repo.files);
         files.find(|file| file.lfs && file.content.sha256() == sha256).map(|file| file.content.clone())
     }
+}
+
+/// The name that a repository has now.
+pub fn renamed(id: &str) -> Option<&'static str> {
+    (id == "rbee/renamed").then_some("rbee/safetensors")
 }
 
 fn commit(id: &str, branch: &str) -> String {

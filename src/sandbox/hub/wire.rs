@@ -2,14 +2,17 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::serve::Listener;
+use axum::{
+    extract::connect_info::Connected,
+    serve::{IncomingStream, Listener},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -20,18 +23,22 @@ use super::{Shared, faults::Faults};
 
 /// A stalled connection says nothing more after this.
 const STALL_AFTER: u64 = 1 << 20;
+/// Bytes a second of a slow one.
+const SLOW: u64 = 100_000;
 /// How long a line may be idle and still catch up.
 const BURST: Duration = Duration::from_millis(20);
 
 /// Accepts connections that misbehave as [`Faults`] say.
 pub struct Wires {
     listener: TcpListener,
+    cdn: bool,
     shared: Arc<Shared>,
 }
 
 impl Wires {
-    pub fn new(listener: TcpListener, shared: Arc<Shared>) -> Self {
-        Self { listener, shared }
+    /// Those of the CDN, else of the hub itself, which is well unless it has to send large files.
+    pub fn new(listener: TcpListener, cdn: bool, shared: Arc<Shared>) -> Self {
+        Self { listener, cdn, shared }
     }
 }
 
@@ -45,13 +52,15 @@ impl Listener for Wires {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
                     let mut faults = self.shared.faults();
+                    let mut well = Faults::default();
+                    let faults = if self.cdn || faults.direct { &mut *faults } else { &mut well };
                     let wire = Wire {
                         stream,
                         written: 0,
                         reset: faults.reset_each,
                         close: faults.close_each,
                         stall: Faults::take(&mut faults.stalls),
-                        rate: faults.rate,
+                        rate: if Faults::take(&mut faults.slow) { Some(SLOW) } else { faults.rate },
                         free: Instant::now(),
                         pause: None,
                     };
@@ -67,6 +76,16 @@ impl Listener for Wires {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+impl Connected<IncomingStream<'_, Wires>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Wires>) -> Self {
+        Self(stream.remote_addr().ip())
     }
 }
 
