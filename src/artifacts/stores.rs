@@ -1,4 +1,4 @@
-//! What else rbee's cache folder keeps, beside what was built: published programs, sources, catalogs, checksums.
+//! What else rbee's cache folder keeps, beside what was built: published programs, sources, models, catalogs, checksums.
 //!
 //! Each of them is checked by whoever uses it, so any may go at any time. What a build works at right now has a lock, and
 //! is passed over.
@@ -29,6 +29,8 @@ pub enum Store {
     Sources,
     /// Mirrors of git repositories.
     Git,
+    /// Models on their way through this machine to hosts.
+    Models,
     /// Copies of what catalogs said.
     Catalogs,
     /// Checksums of files of this machine.
@@ -36,7 +38,7 @@ pub enum Store {
 }
 
 impl Store {
-    const ALL: [Self; 5] = [Self::Prebuilt, Self::Sources, Self::Git, Self::Catalogs, Self::Digests];
+    const ALL: [Self; 6] = [Self::Prebuilt, Self::Sources, Self::Git, Self::Models, Self::Catalogs, Self::Digests];
 
     /// Its folder in the cache.
     pub const fn as_str(self) -> &'static str {
@@ -44,6 +46,7 @@ impl Store {
             Self::Prebuilt => "prebuilt",
             Self::Sources => "sources",
             Self::Git => "git",
+            Self::Models => "models",
             Self::Catalogs => "catalogs",
             Self::Digests => "digests",
         }
@@ -195,11 +198,15 @@ mod tests {
         put("sources/empty/.held", 0);
         put("git/g/mirror.git/objects/pack/p", 50);
         put("git/g/.held", 0);
+        put("models/models--a--b/.rbee/x/base", 40);
+        put("models/models--a--b/.held", 0);
+        put("models/.locks/x", 1);
         put("catalogs/c", 3);
         put("digests/d", 2);
         put("strange/x", 9);
         std::os::unix::fs::symlink("/etc", cache.path().join("prebuilt/link")).unwrap();
-        let all = ["prebuilt a 100", "sources s 7", "git g 50", "catalogs c 3", "digests d 2"];
+        let all =
+            ["prebuilt a 100", "sources s 7", "git g 50", "models models--a--b 40", "catalogs c 3", "digests d 2"];
         assert_eq!(names(&kept(cache.path())), all);
 
         let old = Bounds { older_than: Some(Duration::from_secs(3600)), ..Bounds::default() };
@@ -211,7 +218,7 @@ mod tests {
         sending.lock_shared().unwrap();
         let swept = sweep(cache.path(), &Bounds::default(), SystemTime::now()).unwrap();
         assert_eq!(names(&swept.in_use), ["prebuilt a 100", "git g 50"]);
-        assert_eq!(swept.removed.len(), 3);
+        assert_eq!(swept.removed.len(), 4);
         drop((lock, sending));
         assert_eq!(
             names(

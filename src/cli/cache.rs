@@ -106,6 +106,7 @@ fn beside(stores: &[Kept]) -> String {
             Store::Prebuilt => "published programs",
             Store::Sources => "downloaded sources",
             Store::Git => "mirrors of repositories",
+            Store::Models => "models to be passed on",
             Store::Catalogs => "copies of catalogs",
             Store::Digests => "checksums of files",
         };

@@ -155,7 +155,7 @@ fn hub_settings(folders: &Folders) -> Result<HubSettings, Complaint> {
     };
     let token = HUB_TOKENS.into_iter().find_map(variable).or_else(kept);
     if let Some(token) = &token
-        && !token.bytes().all(|b| b.is_ascii_graphic())
+        && !token.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\".contains(&b))
     {
         return Err(Complaint::usage("the hub's token has characters that none can have")
             .hint("look at HF_TOKEN, or at the file that HF_TOKEN_PATH names"));

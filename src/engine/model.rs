@@ -322,7 +322,8 @@ async fn ship(scope: &Scope, run: &Run, asked: &Download) -> Result<Arc<Shipment
     scope.notice(Level::Info, text, None);
     let spool = run.settings.cache_dir.join("scratch").join(format!("{}-models", scope.events().run()));
     let hosts = hosts.max(run.hosts);
-    Ok(Arc::new(Shipment::new(manifest, hub, asked.options.clone(), hosts, asked.here.clone(), spool)))
+    let store = run.settings.cache_dir.join("models");
+    Ok(Arc::new(Shipment::new(manifest, hub, asked.options.clone(), hosts, asked.here.clone(), spool, store)))
 }
 
 /// The memory that a model may take on this host: its largest GPU's, else its own.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ModelError,
+    hub::Link,
     manifest::ModelFile,
     parts::{self, Parts, Rest},
     patience::{Patience, Trouble, waits_in},
@@ -32,7 +33,9 @@ const PAGES: u32 = 4;
 /// Links that were no good, one after the other, without a byte between them.
 const LINKS: u32 = 4;
 /// A look at who holds a blob.
-const HELD: Duration = Duration::from_secs(2);
+pub const HELD: Duration = Duration::from_secs(2);
+/// Who holds a blob for longer, and nothing of it comes, is not waited for.
+pub const HELD_FOR: Duration = Duration::from_secs(600);
 
 /// Brings one large blob to the host.
 ///
@@ -54,9 +57,15 @@ pub async fn fetch(
             if memory.plain { whole_rest(file.size, &parts) } else { parts::rest(file.size, connections, &parts) };
         memory.see(rest.have);
         tally.begin(rest.have);
-        let issued = shipment.link(scope, file, memory.bad).await?;
-        memory.number = issued.number;
-        let end = pass(scope, target, shipment, file, &rest, memory.plain, Some(issued.link.url), tally).await?;
+        let link = match memory.door {
+            true => shipment.door(file)?,
+            false => {
+                let issued = shipment.link(scope, file, memory.bad).await?;
+                memory.number = issued.number;
+                issued.link
+            }
+        };
+        let end = pass(scope, target, shipment, file, &rest, memory.plain, Some(link), tally).await?;
         match memory.judge(end, file, shipment.hub.endpoint(), tally)? {
             Next::Done => {
                 tally.settle(file.size);
@@ -110,6 +119,8 @@ struct Memory {
     /// The link that is no good.
     bad: Option<u64>,
     bad_links: u32,
+    /// Links that were asked for here are of no use there: the host asks for its own.
+    door: bool,
     pages: u32,
     wrong: bool,
     plain: bool,
@@ -140,7 +151,7 @@ impl Memory {
             End::Held(who) => {
                 let first = self.held == Duration::ZERO;
                 self.held += HELD;
-                if self.held > Duration::from_secs(600) {
+                if self.held > HELD_FOR {
                     return Err(ModelError::Held(file.path.clone(), who));
                 }
                 Ok(Next::Again(first.then(|| format!("{who} is fetching it already; waiting for it")), HELD))
@@ -151,6 +162,10 @@ impl Memory {
                 match self.bad_links {
                     1 => now("its link has expired; asking for another"),
                     2..LINKS => Ok(Next::Again(None, Duration::from_secs(1))),
+                    _ if !self.door => {
+                        (self.door, self.bad_links) = (true, 0);
+                        now("links from here are refused there; the host asks the hub itself")
+                    }
                     _ => fail("one link after the other was refused".into()),
                 }
             }
@@ -227,7 +242,7 @@ pub async fn pass(
     file: &ModelFile,
     rest: &Rest,
     plain: bool,
-    link: Option<Secret>,
+    link: Option<Link>,
     tally: &Tally,
 ) -> Result<End, ModelError> {
     let options = &shipment.options;
@@ -239,7 +254,9 @@ pub async fn pass(
     let old: Vec<String> = rest.old.iter().map(|start| format!("s.{start}")).collect();
     let old = if plain { format!("base {}", old.join(" ")) } else { old.join(" ") };
     let fix = rest.fix.map(|(start, skip, new)| format!("{start} {skip} {new}")).unwrap_or_default();
-    let workers = options.connections.min(u32::try_from(rest.segments.len()).unwrap_or(u32::MAX)).to_string();
+    let workers = options.connections.min(u32::try_from(rest.segments.len()).unwrap_or(u32::MAX));
+    let workers = if plain { 1 } else { workers };
+    let door = link.as_ref().is_some_and(|link| link.door.is_some());
     let values = [
         ("M", shipment.manifest.repo.folder()),
         ("H", file.blob.to_string()),
@@ -248,16 +265,17 @@ pub async fn pass(
         ("CUT", rest.cut.to_string()),
         ("FIX", fix),
         ("OLD", old),
-        ("W", if plain { "1".into() } else { workers }),
-        ("R", shipment.rate(if plain { 1 } else { options.connections }).to_string()),
+        ("W", workers.to_string()),
+        ("R", shipment.rate(workers).to_string()),
         ("Q", options.silence.as_secs().max(1).to_string()),
         ("X", if plain { "plain".into() } else { String::new() }),
+        ("DOOR", if door { "yes".into() } else { String::new() }),
         ("A", concat!("rbee/", env!("CARGO_PKG_VERSION")).to_owned()),
     ];
     let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let by_hub = link.is_some();
     let command = script::command("fetch", &values, script::FETCH);
-    let command = command.with_stdin(link.unwrap_or_else(|| Secret::new("-")));
+    let command = command.with_stdin(link.map_or_else(|| Secret::new("-"), |link| link.line()));
     let mut listener = Listener::new(Some(tally));
     let (scope, alarm) = scope.with_alarm();
     let done = CancellationToken::new();

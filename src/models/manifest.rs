@@ -120,6 +120,9 @@ pub enum ChoiceError {
     Hostile { repo: RepoId, what: String },
 }
 
+/// No file is longer, in bytes: what is counted together stays a number.
+const MOST: u64 = 1 << 46;
+
 fn meant(near: &Option<String>) -> String {
     near.as_ref().map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default()
 }
@@ -148,6 +151,9 @@ impl Tree {
             }
         }
         for file in &self.files {
+            if file.size > MOST {
+                return bad(format!("has a file {:?} of {} bytes, which cannot be", file.path, file.size));
+            }
             if let Err(why) = check_path(&file.path) {
                 return bad(format!("has a file {:?} that {why}", file.path));
             }
@@ -365,6 +371,8 @@ mod tests {
         {
             assert!(matches!(choose(files, "a/b", &Wish::default()), Err(ChoiceError::Hostile { .. })), "{files:?}");
         }
+        let endless = choose(&[("a", u64::MAX), ("b", 2)], "a/b", &Wish::default());
+        assert!(matches!(endless, Err(ChoiceError::Hostile { .. })));
         assert!(matches!(choose(&[], "a/b", &Wish::default()), Err(ChoiceError::Empty { .. })));
         assert_eq!(BlobId::parse("../../etc/passwd"), None);
         assert_eq!(BlobId::parse(&"A".repeat(64)), None);

@@ -101,6 +101,9 @@ impl HostPlan {
     }
 }
 
+/// File systems without symbolic links, as Linux and macOS call them.
+const LINKLESS: &[&str] = &["vfat", "msdos", "exfat"];
+
 /// Decides; an error is a refusal, before a byte moves.
 ///
 /// # Errors
@@ -142,6 +145,12 @@ pub fn plan(manifest: &Manifest, survey: &Survey, options: &Options) -> Result<H
     if let Some(folder) = &survey.closed {
         return refuse(
             format!("models go to {}, and {folder} cannot be written to", survey.cache),
+            "set HF_HOME for this host, in the inventory's env for instance",
+        );
+    }
+    if let Some(kind) = survey.file_system.as_deref().filter(|kind| LINKLESS.contains(kind)) {
+        return refuse(
+            format!("models go to {}, whose file system ({kind}) has no symbolic links", survey.cache),
             "set HF_HOME for this host, in the inventory's env for instance",
         );
     }
@@ -226,6 +235,14 @@ mod tests {
         let mut far = host("");
         far.reach = Some(28);
         assert_eq!(decide(&far, Via::Auto).unwrap().via, Via::Relay);
+    }
+
+    #[test]
+    fn a_snapshot_needs_links() {
+        let on = |kind: &str| plan(&manifest(), &host(&format!("fs {kind}\n")), &Options::default());
+        assert!(on("ext4").is_ok());
+        let text = on("exfat").unwrap_err().to_string();
+        assert_eq!(text, "models go to /c, whose file system (exfat) has no symbolic links");
     }
 
     #[test]

@@ -1,28 +1,41 @@
 //! The relay's way: this machine fetches a blob once, and sends it on to hosts that cannot.
 //!
 //! # Theory of operation
-//! The first host that needs a blob fetches it here, by the very code that fetches on a host, into the run's spool; a
-//! blob that this machine's own cache has is taken from there. Then each host gets the segments that it lacks, each
+//! The first host that needs a blob fetches it here, by the very code that fetches on a host, into a store of this
+//! machine's; a blob that this machine's own cache has is taken from there. What was cut off stays in the store and is
+//! gone on with, and what all hosts have got goes. Then each host gets the segments that it lacks, each
 //! proven as it arrives, under the names that the hub's way uses. So what is cut off is gone on with, by whichever way,
 //! and the same script proves the whole and gives it its name.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     ModelError,
-    fetch::{fetch, lacking, pass},
+    cache::prove,
+    fetch::{HELD, HELD_FOR, fetch, lacking, pass},
     manifest::ModelFile,
     parts::{Rest, Segment, rest},
     said::End,
     shipment::Shipment,
     small::muted,
+    survey::{Look, survey},
     tally::Tally,
 };
 use crate::{
     scope::Scope,
-    target::{Captured, Command, Source, Target, local::local, supervisor::Supervision},
+    target::{
+        Captured, Command, Source, Target, TargetError,
+        local::{LocalOpener, local},
+        supervisor::{Supervised, Supervision},
+    },
     transfer::FileSource,
-    vocab::{EventKind, Level, Origin, text::sh_quote},
+    vocab::{
+        EventKind, Level, Origin,
+        text::{human_bytes, sh_quote},
+    },
 };
 
 /// Brings one large blob to the host through this machine.
@@ -37,28 +50,47 @@ pub async fn relay(
     file: &ModelFile,
     tally: &Tally,
 ) -> Result<(), ModelError> {
+    shipment.passing();
     let path = spooled(scope, shipment, file, tally).await?;
-    let mut tries = 0;
+    let (mut tries, mut held) = (0, Duration::ZERO);
     loop {
-        let Some(parts) = lacking(scope, target, shipment, file, tally).await? else { return Ok(()) };
+        let Some(parts) = lacking(scope, target, shipment, file, tally).await? else { break };
         let rest = rest(file.size, shipment.options.connections, &parts);
         tally.begin(rest.have);
+        tries += 1;
         // What the beginning of a segment is in already must come apart first.
         if rest.fix.is_none() {
-            send(scope, target, shipment, cache, file, &path, &rest, tally).await?;
+            match send(scope, target, shipment, cache, file, &path, &rest, tally).await {
+                Ok(()) => {}
+                // Somebody else may have brought it to its end meanwhile, and have cleared away what this was put beside.
+                Err(error) => match lacking(scope, target, shipment, file, tally).await {
+                    Ok(None) => break,
+                    _ => return Err(error),
+                },
+            }
         }
         let whole = Rest {
             segments: rest.segments.iter().map(|segment| Segment { have: segment.len, ..*segment }).collect(),
             ..rest.clone()
         };
-        tries += 1;
         match pass(scope, target, shipment, file, &whole, false, None, tally).await? {
             End::Done => {
                 tally.settle(file.size);
-                return Ok(());
+                break;
             }
             End::Disk(why) => return Err(ModelError::Disk(why)),
-            End::Held(who) => return Err(ModelError::Held(file.path.clone(), who)),
+            End::Held(who) => {
+                if held == Duration::ZERO {
+                    let note = format!("{}: {who} is fetching it already; waiting for it", file.path);
+                    scope.notice(Level::Warning, note, None);
+                }
+                held += HELD;
+                if held > HELD_FOR {
+                    return Err(ModelError::Held(file.path.clone(), who));
+                }
+                tries -= 1;
+                scope.race(tokio::time::sleep(HELD)).await.map_err(TargetError::from)?;
+            }
             End::Wrong(got) if tries > 1 => return Err(ModelError::Wrong { path: file.path.clone(), got }),
             End::Wrong(_) => tally.again(),
             End::Broken(why) if tries > 2 => return Err(ModelError::Fetch { path: file.path.clone(), why }),
@@ -68,6 +100,8 @@ pub async fn relay(
             _ => {}
         }
     }
+    shipment.passed_on();
+    Ok(())
 }
 
 /// The blob as a file of this machine.
@@ -79,22 +113,69 @@ async fn spooled(scope: &Scope, shipment: &Shipment, file: &ModelFile, tally: &T
             let path = here.join(&folder).join("blobs").join(file.blob.as_str());
             if tokio::fs::metadata(&path).await.is_ok_and(|found| found.is_file() && found.len() == file.size) {
                 scope.notice(Level::Info, format!("{} is in this machine's cache", file.path), None);
-                return Ok(path);
+                // Not everybody who writes there looks at digests.
+                let at = at(here);
+                let wrong = prove(scope, &at, &shipment.manifest, &[file], false).await;
+                at.close().await;
+                match wrong?.pop() {
+                    None => return Ok(path),
+                    Some((_, why)) => {
+                        scope.notice(Level::Warning, format!("{} there: {why}; not taken from it", file.path), None)
+                    }
+                }
             }
         }
-        let cache = shipment.spool().await?.join("hub");
+        let cache = shipment.store().await?;
         scope.notice(Level::Info, format!("fetching {} to this machine first", file.path), None);
-        let env = vec![("HF_HUB_CACHE".to_owned(), cache.to_string_lossy().into_owned())];
-        let here = local(Supervision { env, ..Supervision::default() });
+        let here = at(cache);
         let (muted, _events) = muted(scope);
         let own = Tally::new(&muted, file.size, 0, Some(Origin::Hub));
-        let fetched = fetch(&muted, &here, shipment, file, &own).await;
+        let fetched = async {
+            room(&muted, &here, shipment, cache, file).await?;
+            fetch(&muted, &here, shipment, file, &own).await
+        };
+        let fetched = fetched.await;
         here.close().await;
-        fetched?;
+        fetched.map_err(|error| match error {
+            ModelError::Disk(why) => ModelError::Host(format!("this machine's disk, in {}: {why}", cache.display())),
+            error => error,
+        })?;
         tally.came(own.moved(Duration::ZERO).wan);
         Ok::<_, ModelError>(cache.join(&folder).join("blobs").join(file.blob.as_str()))
     });
     made.await.cloned()
+}
+
+/// Looks whether this machine has room for a blob that is passed on.
+async fn room(
+    scope: &Scope,
+    here: &dyn Target,
+    shipment: &Shipment,
+    cache: &Path,
+    file: &ModelFile,
+) -> Result<(), ModelError> {
+    let seen = survey(scope, here, &shipment.manifest, &[file], Look::All(None)).await?;
+    let kept = seen.parts.get(&file.blob).map_or(0, |parts| rest(file.size, shipment.options.connections, parts).have);
+    let wanted = if seen.has(file) { 0 } else { file.size - kept + file.size / 20 };
+    match seen.free.filter(|free| *free < wanted && !shipment.options.force_disk) {
+        None => Ok(()),
+        Some(free) => Err(ModelError::Refused(
+            format!(
+                "this machine has {} free in {}, and {} are wanted to pass {} on",
+                human_bytes(free),
+                cache.display(),
+                human_bytes(wanted),
+                file.path
+            ),
+            Some("rbee cache prune makes room there, and XDG_CACHE_HOME names another place".into()),
+        )),
+    }
+}
+
+/// This machine, with that folder as its cache.
+fn at(cache: &Path) -> Supervised<LocalOpener> {
+    let env = vec![("HF_HUB_CACHE".to_owned(), cache.to_string_lossy().into_owned())];
+    local(Supervision { env, ..Supervision::default() })
 }
 
 /// Puts each segment that is not whole there.
@@ -117,7 +198,7 @@ async fn send(
     };
     let mut words = Captured::default();
     let quoted = sh_quote(&folder);
-    let begin = format!("mkdir -p {quoted} && echo '{} {}' >{quoted}/cut && rm -f {quoted}/r.*", rest.cut, file.size);
+    let begin = format!("mkdir -p {quoted} && echo '{} {}' >{quoted}/cut", rest.cut, file.size);
     said(target.run(scope, &own(begin), &mut words).await?.status, &words)?;
     let whole = FileSource::open(path)
         .map_err(|error| ModelError::Host(format!("cannot read what was fetched here: {error}")))?;
@@ -125,7 +206,8 @@ async fn send(
     for segment in rest.segments.iter().filter(|segment| segment.have < segment.len) {
         let missing = || ModelError::Host("what was fetched here has become shorter".into());
         let mut source = whole.part(segment.start, segment.len).ok_or_else(missing)?;
-        let part = format!("{folder}/r.{}", segment.start);
+        // Another run may be at the same.
+        let part = format!("{folder}/r.{}.{}", segment.start, scope.events().run());
         let (muted, mut events) = muted(scope);
         let base = have - segment.have;
         let put = async {

@@ -2,13 +2,19 @@
 //!
 //! # Theory of operation
 //! A link is asked for when the first host needs it and handed to all; who finds it expired asks for the next, and
-//! those who had the same one get that. What this machine fetches itself (small files, which may need the token, and
-//! large ones that are relayed) lands in a spool of the run's own, once for all hosts, and goes with the shipment.
+//! those who had the same one get that. Small files, which may need the token, are fetched to a spool of the run's own,
+//! once for all hosts, and go with the shipment. Large ones that are passed on come to a store in the form of a cache,
+//! which all runs of this machine share: what is cut off there is gone on with by the next. Its `.held` is locked while a
+//! run takes from it, and what all hosts of a run have got goes from it with the shipment, if no other run takes from it.
 
 use std::{
     collections::HashMap,
+    fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -24,6 +30,10 @@ use crate::scope::Scope;
 
 /// A link that is older is asked for again before it is used; they last an hour or so.
 const FRESH: Duration = Duration::from_secs(20 * 60);
+/// Under a limit, bytes a second of each connection: the first of them come in a burst, whatever limit a curl is given.
+const LANE: u64 = 8_000_000;
+/// Locked by those who take from a store, beside what they take; the cache's sweeper looks there.
+const HELD: &str = ".held";
 /// Small files that are fetched at a time.
 const AT_ONCE: usize = 8;
 
@@ -37,6 +47,11 @@ pub struct Shipment {
     /// The cache of this machine, where a file may be already.
     pub here: Option<PathBuf>,
     spool: PathBuf,
+    store: PathBuf,
+    /// Keeps what is in the store there.
+    held: OnceCell<File>,
+    /// Blobs that are being passed on to a host, or failed to come there.
+    passing: AtomicUsize,
     links: Mutex<HashMap<BlobId, Arc<Turn<Option<Issued>>>>>,
     files: Mutex<HashMap<BlobId, Arc<OnceCell<PathBuf>>>>,
 }
@@ -51,22 +66,32 @@ pub struct Issued {
 }
 
 impl Shipment {
-    /// `spool` is a folder that only this run has; it is made when something is put there.
+    /// `spool` is a folder that only this run has, `store` one that others have, too; they are made when something is
+    /// put there.
     pub fn new(
         manifest: Manifest,
         hub: Hub,
-        options: Options,
+        mut options: Options,
         hosts: usize,
         here: Option<PathBuf>,
         spool: PathBuf,
+        store: PathBuf,
     ) -> Self {
+        let hosts = hosts.max(1);
+        if let Some(rate) = options.rate {
+            let enough = u32::try_from(rate / hosts as u64 / LANE).unwrap_or(u32::MAX).max(1);
+            options.connections = options.connections.min(enough);
+        }
         Self {
             manifest,
             hub,
             options,
-            hosts: hosts.max(1),
+            hosts,
             here,
             spool,
+            store,
+            held: OnceCell::new(),
+            passing: AtomicUsize::new(0),
             links: Mutex::default(),
             files: Mutex::default(),
         }
@@ -90,16 +115,70 @@ impl Shipment {
         Ok(slot.insert(Issued { number, link, at: Instant::now() }).clone())
     }
 
+    /// The hub's own address of the file, for a host to which links from here are of no use.
+    ///
+    /// # Errors
+    /// The endpoint is no address.
+    pub fn door(&self, file: &ModelFile) -> Result<Link, ModelError> {
+        Ok(self.hub.door(&self.manifest.repo, &self.manifest.commit, file)?)
+    }
+
     /// The folder for what is fetched here, made for this user only.
     ///
     /// # Errors
     /// It cannot be made.
     pub async fn spool(&self) -> Result<&Path, ModelError> {
-        let mut builder = tokio::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        let cannot = |error| ModelError::Host(format!("cannot make {}: {error}", self.spool.display()));
-        builder.create(&self.spool).await.map_err(cannot)?;
+        private(&self.spool).await?;
         Ok(&self.spool)
+    }
+
+    /// The folder for large files that are passed on, as a cache of models; nobody clears it until this shipment ends.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn store(&self) -> Result<&Path, ModelError> {
+        let folder = self.store.join(self.manifest.repo.folder());
+        let locked = || async {
+            private(&folder).await?;
+            let path = folder.join(HELD);
+            let cannot = |error| ModelError::Host(format!("cannot lock {}: {error}", path.display()));
+            let file = File::options().create(true).append(true).open(&path).map_err(cannot)?;
+            // Whoever clears it has it for a moment only.
+            let locked = tokio::task::spawn_blocking(move || file.lock_shared().map(|()| file));
+            locked.await.map_err(std::io::Error::other).and_then(|file| file).map_err(cannot)
+        };
+        self.held.get_or_try_init(locked).await?;
+        Ok(&self.store)
+    }
+
+    /// A blob is about to be passed on to a host.
+    pub fn passing(&self) {
+        self.passing.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It is there.
+    pub fn passed_on(&self) {
+        self.passing.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Removes from the store what everybody has got, or what is not to be kept.
+    fn clear(&mut self) -> std::io::Result<()> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        if *self.passing.get_mut() > 0 && !self.options.clean {
+            return Ok(());
+        }
+        held.unlock()?;
+        // Another run that takes from it clears it in its turn.
+        if held.try_lock().is_err() {
+            return Ok(());
+        }
+        let folder = self.store.join(self.manifest.repo.folder());
+        for blob in lock(&self.files).keys().filter(|blob| blob.is_large()) {
+            let _ = std::fs::remove_file(folder.join("blobs").join(blob.as_str()));
+            let _ = std::fs::remove_file(folder.join(".rbee").join(format!("ok.{blob}")));
+            let _ = std::fs::remove_dir_all(folder.join(".rbee").join(blob.as_str()));
+        }
+        Ok(())
     }
 
     /// These small files as files of this machine, fetched once for all hosts.
@@ -138,6 +217,8 @@ impl Shipment {
 
 impl Drop for Shipment {
     fn drop(&mut self) {
+        // Nobody is there to be told, and what stays is listed.
+        let _ = self.clear();
         // Nothing may be there; a run's spool is nobody else's.
         let _ = std::fs::remove_dir_all(&self.spool);
     }
@@ -147,6 +228,14 @@ impl std::fmt::Debug for Shipment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Shipment({} at {})", self.manifest.repo, self.manifest.commit)
     }
+}
+
+/// Makes a folder that only this user can look into.
+async fn private(folder: &Path) -> Result<(), ModelError> {
+    let mut builder = tokio::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    let cannot = |error| ModelError::Host(format!("cannot make {}: {error}", folder.display()));
+    builder.create(folder).await.map_err(cannot)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

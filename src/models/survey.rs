@@ -24,6 +24,8 @@ pub struct Survey {
     /// Bytes.
     pub free: Option<u64>,
     pub inodes: Option<u64>,
+    /// `ext4`, `vfat`: of the file system that the cache is on.
+    pub file_system: Option<String>,
     /// "curl 7.88.1 (…)".
     pub curl: Option<String>,
     /// What curl said when it was to reach the place where the bytes are; 0 is well.
@@ -101,6 +103,7 @@ impl Survey {
                 "writable" => self.closed = rest.strip_prefix("no ").map(plain_line),
                 "df" => self.free = self.free.or_else(|| column(rest, 3)?.checked_mul(1024)),
                 "di" => self.inodes = self.inodes.or_else(|| column(rest, 3)),
+                "fs" => self.file_system = Some(plain_line(rest)),
                 "curl" => self.curl = Some(plain_line(rest)),
                 "reach" => self.reach = rest.parse().ok(),
                 "hash" => self.hash = true,
@@ -157,7 +160,7 @@ mod tests {
         let text = format!(
             "cache /home/me/.cache/huggingface/hub\nwritable yes\ndf Filesystem 1024-blocks Used Available Capacity Mounted on\n\
              df /dev/sda1 1000 200 800 20% /home\ndi Filesystem Inodes IUsed IFree IUse% Mounted on\ndi /dev/sda1 50 20 30 40% /\n\
-             curl curl 7.88.1 (x)\nreach 0\nhash openssl\nref {}\nproven {blob} 17\nfile a b.gguf\n\
+             fs ext4\ncurl curl 7.88.1 (x)\nreach 0\nhash openssl\nref {}\nproven {blob} 17\nfile a b.gguf\n\
              cut {} 8388608 99\npart {} base 5\npart {} s.8388608 7\npart ../x base 3\npart\nblob x\n\x1b[31mnoise\n",
             "c".repeat(40),
             "b".repeat(40),
@@ -167,6 +170,7 @@ mod tests {
         let mut survey = Survey::default();
         survey.read(&text);
         assert_eq!((survey.free, survey.inodes, survey.reach), (Some(800 * 1024), Some(30), Some(0)));
+        assert_eq!(survey.file_system.as_deref(), Some("ext4"));
         assert_eq!(survey.blobs[&BlobId::parse(&blob).unwrap()], (17, true));
         let parts = &survey.parts[&BlobId::parse(&"b".repeat(40)).unwrap()];
         assert_eq!(*parts, Parts { cut: Some(8_388_608), base: 5, segments: vec![(8_388_608, 7)] });

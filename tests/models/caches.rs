@@ -118,7 +118,7 @@ fn hf(stage: &Stage, home: &Path, words: &str) -> Ran {
 fn hf_takes_our_caches_and_we_take_its() {
     let stage = Stage::new(&["page=7"]);
     let home = stage.home().join(".cache/huggingface");
-    for model in ["rbee/safetensors", "rbee/many", "rbee/gated", "rbee/sharded-GGUF"] {
+    for model in ["rbee/safetensors", "rbee/renamed", "rbee/many", "rbee/gated", "rbee/sharded-GGUF"] {
         Ran(stage.command(&format!("model download {model}")).env("HF_TOKEN", TOKEN).output().unwrap()).exits(0);
         let flag = if model.ends_with("GGUF") { "" } else { "--fail-on-missing-files" };
         hf(&stage, &home, &format!("cache verify {model} {flag}")).exits(0);

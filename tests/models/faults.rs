@@ -72,6 +72,23 @@ fn a_stall_ends() {
 }
 
 #[test]
+fn a_slow_edge_is_left() {
+    let started = Instant::now();
+    // Either would take 80 s for its share alone.
+    completes(Case { faults: &["slow=2", "rate=8MB"], size: "32MB", flags: "--connections 4 --silence 2s", ..SOME });
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_rate_is_that_of_all_connections() {
+    let started = Instant::now();
+    // As many as there are have all of it, and the burst that a curl begins with is not made sixteen times.
+    completes(Case { size: "24MB", flags: "--limit-rate 4MB", ..SOME });
+    let took = started.elapsed().as_secs_f64();
+    assert!((4.0..20.0).contains(&took), "{took}");
+}
+
+#[test]
 fn limits_are_waited_for() {
     let started = Instant::now();
     completes(Case { faults: &["limited=3s"], ..SOME });

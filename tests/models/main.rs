@@ -6,6 +6,7 @@ mod caches;
 mod faults;
 mod fleet;
 mod hive;
+mod hostile;
 mod stage;
 mod stops;
 #[path = "../support/mod.rs"]

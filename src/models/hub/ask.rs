@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hf_hub::HFError;
+use futures_util::StreamExt;
 use reqwest::{Method, StatusCode, Url, header};
 
 use super::{ANSWER, Hub, HubError, redacted};
@@ -16,42 +16,6 @@ use crate::{
 };
 
 impl Hub {
-    /// What an error of the hub's means: an end, or a wait.
-    pub(super) fn judge(&self, error: HFError, repo: &RepoId, revision: Option<&str>) -> Result<Trouble, HubError> {
-        let context = match &error {
-            HFError::Http { context } | HFError::AuthRequired { context } | HFError::Forbidden { context } => {
-                Some(context)
-            }
-            HFError::RateLimited { retry_after, .. } => {
-                return Ok(Trouble { limited: true, wait: *retry_after, why: "it asks for a pause (429)".into() });
-            }
-            HFError::RepoNotFound { .. } => return Err(HubError::NoRepo(repo.clone())),
-            // It takes every 404 for this one; the hub's own word says which.
-            HFError::RevisionNotFound { context: Some(context), .. }
-                if context.error_code.as_deref() != Some("RevisionNotFound") =>
-            {
-                Some(context)
-            }
-            HFError::RevisionNotFound { .. } => {
-                return Err(HubError::NoRevision {
-                    repo: repo.clone(),
-                    revision: revision.unwrap_or_default().to_owned(),
-                });
-            }
-            HFError::Request { source, .. } => return Ok(Trouble::of(source)),
-            HFError::Json(_) | HFError::MalformedResponse { .. } => {
-                return Err(HubError::Odd(redacted(&error.to_string())));
-            }
-            _ => None,
-        };
-        match context {
-            Some(context) => {
-                self.refused(context.status, context.error_code.as_deref(), repo, None, &Default::default())
-            }
-            None => Err(HubError::Odd(redacted(&error.to_string()))),
-        }
-    }
-
     /// What a status that is no success means.
     pub(super) fn refused(
         &self,
@@ -68,6 +32,9 @@ impl Hub {
                 Ok(Trouble { limited: false, wait: waits_of(headers), why: format!("it says {status}") })
             }
             (_, Some("GatedRepo")) => Err(HubError::Gated { repo: repo.clone(), known, page: self.page(repo) }),
+            (404, Some("RevisionNotFound")) => {
+                Err(HubError::NoRevision { repo: repo.clone(), revision: path.unwrap_or_default().to_owned() })
+            }
             (404, Some("EntryNotFound")) => {
                 Err(HubError::NoFile { repo: repo.clone(), path: path.unwrap_or_default().to_owned() })
             }
@@ -131,6 +98,50 @@ impl Hub {
                 Err(trouble) => trouble,
             };
             self.wait(scope, &mut patience, trouble).await?;
+        }
+    }
+
+    /// The whole of an answer, from wherever on its own server the hub says that it is, and the address that was it.
+    pub(super) async fn read(
+        &self,
+        scope: &Scope,
+        mut url: Url,
+        repo: &RepoId,
+        most: usize,
+    ) -> Result<(Url, header::HeaderMap, Vec<u8>), HubError> {
+        let mut patience = Patience::default();
+        let mut hops = 0;
+        loop {
+            let answer = self.ask(scope, Method::GET, url.clone(), repo, "").await?;
+            if answer.status().is_redirection() {
+                let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+                let next = location.and_then(|location| url.join(location).ok());
+                hops += 1;
+                // The token goes along.
+                url = match next.filter(|next| next.origin() == url.origin() && hops <= 5) {
+                    Some(next) => next,
+                    None => return Err(HubError::Odd("it leads from one address to the next".into())),
+                };
+                continue;
+            }
+            let headers = answer.headers().clone();
+            let whole = async {
+                let mut text = Vec::new();
+                let mut body = answer.bytes_stream();
+                while let Some(chunk) = body.next().await {
+                    text.extend_from_slice(&chunk.map_err(|error| Trouble::of(&error))?);
+                    if text.len() > most {
+                        return Ok(None);
+                    }
+                }
+                Ok(Some(text))
+            };
+            let late = |_| Trouble { limited: false, wait: None, why: "its answer does not come to its end".into() };
+            match scope.race(tokio::time::timeout(ANSWER * 4, whole)).await?.map_err(late).and_then(|read| read) {
+                Ok(Some(text)) => return Ok((url, headers, text)),
+                Ok(None) => return Err(HubError::Odd("an answer without an end".into())),
+                Err(trouble) => self.wait(scope, &mut patience, trouble).await?,
+            }
         }
     }
 }

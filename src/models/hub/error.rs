@@ -27,6 +27,8 @@ pub enum HubError {
     Unreachable { endpoint: String, why: String, waited: Duration },
     #[error("the hub said something that cannot be: {0}")]
     Odd(String),
+    #[error("{0} came twice with bytes that are not the hub's")]
+    Wrong(String),
     #[error("cannot write {path}: {error}")]
     Write { path: String, error: std::io::Error },
 }

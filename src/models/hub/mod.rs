@@ -1,9 +1,9 @@
 //! What the controller asks of the hub: the files of a model at one commit, and links to them.
 //!
 //! # Theory of operation
-//! Repository info (which commit, gated or not) comes through the `hf-hub` crate. The tree does not: its 1.0.0 drops the
-//! `oid` of a large file, which is the sha256 that everything here is checked against. Nor do links: it follows
-//! redirects, and what is wanted is where one leads. So both are asked here. All is asked with [`Patience`]: a hub that
+//! What a repository's info looks like says the `hf-hub` crate. It is not what asks: its 1.0.0 reads an answer of any
+//! length into memory, drops the `oid` of a large file, which is the sha256 that everything here is checked against, and
+//! follows redirects where it is wanted where one leads. All is asked here, with bounds and with [`Patience`]: a hub that
 //! says 429 is left alone for as long as it says, beyond the five minutes of its window. Nothing here depends on how
 //! many hosts a download is for, and the token goes to the hub and nowhere else.
 
@@ -16,7 +16,6 @@ mod tree;
 
 use std::time::Duration;
 
-use hf_hub::HFClient;
 use reqwest::Url;
 
 pub use error::HubError;
@@ -43,7 +42,6 @@ pub struct HubSettings {
 #[derive(Debug)]
 pub struct Hub {
     settings: HubSettings,
-    api: HFClient,
     plain: reqwest::Client,
 }
 
@@ -57,18 +55,10 @@ impl Hub {
             return Err(bad("it must begin with https:// or http://".into()));
         }
         let agent = concat!("rbee/", env!("CARGO_PKG_VERSION"));
-        let client = || reqwest::Client::builder().user_agent(agent).connect_timeout(Duration::from_secs(10));
-        let built = |client: reqwest::ClientBuilder| client.build().map_err(|error| bad(error.to_string()));
-        let api = built(client().timeout(ANSWER))?;
-        let plain = built(client().redirect(reqwest::redirect::Policy::none()))?;
-        // It would look for a token by itself; the front door has done so already.
-        let token = settings.token.as_ref().map_or("", |token| token.expose());
-        let builder =
-            HFClient::builder().endpoint(&settings.endpoint).client(api).user_agent(agent).cache_enabled(false);
-        let builder = builder.retry_max_attempts(0);
-        let builder = if token.is_empty() { builder } else { builder.token(token) };
-        let api = builder.build().map_err(|error| bad(redacted(&error.to_string())))?;
-        Ok(Self { settings, api, plain })
+        let client = reqwest::Client::builder().user_agent(agent).connect_timeout(Duration::from_secs(10));
+        let client = client.redirect(reqwest::redirect::Policy::none());
+        let plain = client.build().map_err(|error| bad(error.to_string()))?;
+        Ok(Self { settings, plain })
     }
 
     /// Where it is, fit to be shown.

@@ -1,16 +1,14 @@
 //! Which files a model has, at the commit that its revision means now.
 
-use futures_util::StreamExt;
-use hf_hub::HFError;
-use reqwest::{Method, Url, header};
+use hf_hub::repository::ModelInfo;
+use reqwest::{Url, header};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ANSWER, Hub, HubError};
+use super::{Hub, HubError};
 use crate::{
     models::{
         manifest::{BlobId, ModelFile, Tree},
-        patience::{Patience, Trouble},
         reference::{ModelRef, RepoId},
     },
     scope::Scope,
@@ -18,8 +16,10 @@ use crate::{
 
 /// No repository has more files; one that says so is hostile.
 const MOST_FILES: usize = 100_000;
-/// Nor is one page of its tree longer.
+/// Nor is one page of its tree longer,
 const MOST_BYTES: usize = 16 << 20;
+/// nor are there more pages.
+const MOST_PAGES: usize = 2000;
 
 /// An entry of a tree.
 #[derive(Deserialize)]
@@ -50,23 +50,21 @@ impl Hub {
         if self.settings.offline {
             return Err(HubError::Offline(model.to_string()));
         }
-        let mut patience = Patience::default();
-        let (commit, gated) = loop {
-            let trouble = match scope.race(self.info(model)).await? {
-                Ok(info) => break info,
-                Err(error) => self.judge(error, &model.repo, Some(&model.revision))?,
-            };
-            self.wait(scope, &mut patience, trouble).await?;
-        };
+        let info = self.info(scope, model).await.map_err(|error| match error {
+            HubError::NoRevision { repo, .. } => HubError::NoRevision { repo, revision: model.revision.clone() },
+            error => error,
+        })?;
+        let commit = info.sha.ok_or_else(|| HubError::Odd("no commit".into()))?;
+        let gated = !matches!(info.gated, None | Some(Value::Null | Value::Bool(false)));
         let files = self.files(scope, &model.repo, &commit).await?;
         Ok(Tree { repo: model.repo.clone(), commit, gated, files })
     }
 
-    async fn info(&self, model: &ModelRef) -> Result<(String, bool), HFError> {
-        let (owner, name) = model.repo.as_str().split_once('/').unwrap_or(("", model.repo.as_str()));
-        let info = self.api.model(owner, name).info().revision(&model.revision).send().await?;
-        let commit = info.sha.ok_or_else(|| HFError::malformed_response("the commit"))?;
-        Ok((commit, !matches!(info.gated, None | Some(Value::Null | Value::Bool(false)))))
+    async fn info(&self, scope: &Scope, model: &ModelRef) -> Result<ModelInfo, HubError> {
+        let parts = ["api", "models"].into_iter().chain(model.repo.as_str().split('/'));
+        let url = self.url(parts.chain(["revision", &model.revision]))?;
+        let (_, _, text) = self.read(scope, url, &model.repo, MOST_BYTES).await?;
+        serde_json::from_slice(&text).map_err(|error| HubError::Odd(error.to_string()))
     }
 
     /// Page after page of the tree.
@@ -78,21 +76,17 @@ impl Hub {
         if let Some(url) = &mut next {
             url.set_query(Some("recursive=true&expand=false"));
         }
-        let home = next.as_ref().map(Url::origin);
+        let mut pages = 0;
         while let Some(url) = next.take() {
-            let page = self.ask(scope, Method::GET, url.clone(), repo, "").await?;
-            next = page.headers().get(header::LINK).and_then(|link| next_page(link.to_str().ok()?, &url));
-            // The token goes along.
-            if next.as_ref().is_some_and(|next| Some(next.origin()) != home) {
-                return Err(odd("its list goes on at another address"));
+            pages += 1;
+            if pages > MOST_PAGES {
+                return Err(odd("a list of files without an end"));
             }
-            let mut text = Vec::new();
-            let mut body = page.bytes_stream();
-            while let Ok(Some(chunk)) = scope.race(tokio::time::timeout(ANSWER, body.next())).await? {
-                text.extend_from_slice(&chunk.map_err(|error| HubError::Odd(Trouble::of(&error).why))?);
-                if text.len() > MOST_BYTES {
-                    return Err(odd("a list of files without an end"));
-                }
+            let (url, headers, text) = self.read(scope, url, repo, MOST_BYTES).await?;
+            next = headers.get(header::LINK).and_then(|link| next_page(link.to_str().ok()?, &url));
+            // The token goes along.
+            if next.as_ref().is_some_and(|next| next.origin() != url.origin()) {
+                return Err(odd("its list goes on at another address"));
             }
             let entries: Vec<Entry> =
                 serde_json::from_slice(&text).map_err(|error| HubError::Odd(error.to_string()))?;

@@ -18,6 +18,11 @@ size() {
   set -- $(ls -nL "$1") && n=$5
 }
 
+# Makes sure that a rename to $1 puts something there: into a folder, or a link to one, it would be moved.
+vacant() {
+  [ ! -d "$1" ] || { [ -L "$1" ] && rm -f "$1"; }
+}
+
 # Prints the digest of its input with whatever there is.
 hashed() {
   if command -v openssl >/dev/null 2>&1 && openssl dgst "-$1" </dev/null >/dev/null 2>&1; then

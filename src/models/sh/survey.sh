@@ -4,13 +4,27 @@
 # shellcheck disable=SC2154,SC2086
 put "cache $C"
 if [ "$W" = yes ]; then
-  e=$C
-  while [ ! -d "$e" ]; do
-    case $e in */*) e=${e%/*} ;; *) e=. ;; esac
-    [ -n "$e" ] || e=/
+  # What will be made will be made in what is there.
+  w=yes
+  for e in "$C/.locks/$M" "$C/$M/snapshots" "$C/$M/blobs"; do
+    while [ ! -e "$e" ] && [ ! -L "$e" ]; do
+      case $e in */*) e=${e%/*} ;; *) e=. ;; esac
+      [ -n "$e" ] || e=/
+    done
+    [ -d "$e" ] && [ -w "$e" ] || w="no $e"
   done
-  if [ -w "$e" ]; then put 'writable yes'; else put "writable no $e"; fi
+  put "writable $w"
   df -Pk "$e" 2>/dev/null | while read -r l; do put "df $l"; done
+  mp=$(df -P "$e" 2>/dev/null | while read -r _ _ _ _ _ l; do put "$l"; done)
+  mp=${mp##*"
+"}
+  fs=''
+  if [ -r /proc/mounts ]; then
+    while read -r _ l t _; do [ "$l" != "$mp" ] || fs=$t; done </proc/mounts
+  else
+    fs=$(mount 2>/dev/null | while read -r l; do case $l in *" on $mp ("*) l=${l##*(}; put "${l%%[,)]*}" ;; esac; done)
+  fi
+  [ -z "$fs" ] || put "fs $fs"
   df -Pi "$e" 2>/dev/null | while read -r l; do put "di $l"; done
   if command -v curl >/dev/null 2>&1; then
     curl -q --version 2>/dev/null | { read -r l && put "curl $l"; }
