@@ -189,6 +189,13 @@ fn what_does_not_fit_is_refused_before_anything_is_sent() {
     let before = stage.files("one");
     let other = stage.file("other/tool", for_other_machine());
     stage.events(&format!("fleet install tool --binary {other} -H one")).exits(5).says("built for linux-");
+    stage.rbee(&format!("fleet check tool --binary {other} -H one")).exits(5).says("built for linux-");
+    let tool = stage.file("good/tool", program("1.0"));
+    stage
+        .rbee(&format!("fleet check tool --binary macos-aarch64={tool} -H one"))
+        .exits(5)
+        .says("there is no --binary for");
+    assert!(stage.rbee(&format!("fleet check tool --binary {tool} -H one")).exits(0).stdout.contains("ok"));
     let newer = stage.file("newer/tool", for_newer_glibc());
     stage.events(&format!("fleet install tool --binary {newer} -H one")).exits(5).says("needs glibc 2.99");
     let ran = stage.events("fleet install llama-server-metal -H one").exits(5).says("macos");
