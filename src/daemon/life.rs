@@ -18,6 +18,13 @@ pub enum Order {
     Now,
 }
 
+/// How its process is ended when it does not end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Term,
+    Kill,
+}
+
 /// What it answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
@@ -209,32 +216,19 @@ fn jobs_left(body: &str) -> u64 {
     digits.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-/// TERM for the process of the record.
+/// A signal for the process of the record, and no other.
 ///
 /// # Errors
 /// The host could not be asked.
-pub async fn terminate(
+pub async fn signal(
     scope: &Scope,
     target: &dyn Target,
     places: &Places,
     keeper: Option<&Keeper>,
     (pid, start): (u32, &str),
+    signal: Signal,
 ) -> Result<(), DaemonError> {
-    any(scope, target, "end the hive", &script::signal(places, keeper, pid, start, false)).await.map(drop)
-}
-
-/// KILL for it.
-///
-/// # Errors
-/// The host could not be asked.
-pub async fn kill(
-    scope: &Scope,
-    target: &dyn Target,
-    places: &Places,
-    keeper: Option<&Keeper>,
-    (pid, start): (u32, &str),
-) -> Result<(), DaemonError> {
-    any(scope, target, "kill the hive", &script::signal(places, keeper, pid, start, true)).await.map(drop)
+    any(scope, target, "end the hive", &script::signal(places, keeper, pid, start, signal)).await.map(drop)
 }
 
 #[cfg(test)]

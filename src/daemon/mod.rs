@@ -22,7 +22,7 @@ mod script;
 pub use change::{Before, begin, commit, register, take_back};
 pub use keeper::{Keeper, choose};
 pub use life::{
-    Order, Started, Told, kill, last_words, lives, look, set_up, start, status, survey, take_down, tell, terminate,
+    Order, Signal, Started, Told, last_words, lives, look, set_up, signal, start, status, survey, take_down, tell,
 };
 pub use said::{Ground, Look, Meters, Process};
 pub use script::{KNOWN, Launch, port_of};

@@ -1,6 +1,6 @@
 //! What is sent to a host about its hive, as text: POSIX sh, quoted, pinned by goldens.
 
-use super::{Keeper, Places};
+use super::{Keeper, Places, Signal};
 use crate::vocab::{facts::HostDirs, text::sh_quote};
 
 /// Functions that know a hive by its record; `d` is its state folder.
@@ -157,9 +157,12 @@ pub fn start(places: &Places, keeper: &Keeper) -> String {
     with_known(places, &format!("[ -f \"$d/launch\" ] || {{ echo 'it was not set up' >&2; exit 4; }}\n{body}"))
 }
 
-/// TERM, or KILL, for the process of the record and no other; status 3 when that is gone.
-pub fn signal(places: &Places, keeper: Option<&Keeper>, pid: u32, start: &str, kill: bool) -> String {
-    let signal = if kill { "KILL" } else { "TERM" };
+/// A signal for the process of the record and no other; status 3 when that is gone.
+pub fn signal(places: &Places, keeper: Option<&Keeper>, pid: u32, start: &str, signal: Signal) -> String {
+    let signal = match signal {
+        Signal::Term => "TERM",
+        Signal::Kill => "KILL",
+    };
     let mut body = format!("serving && [ \"$p $t\" = {} ] || exit 3\n", sh_quote(&format!("{pid} {start}")));
     body.push_str(keeper.map_or("", Keeper::stop));
     body.push_str(&format!("kill -{signal} \"$p\"\n"));
@@ -231,7 +234,7 @@ mod tests {
         insta::assert_snapshot!("set_up", own(set_up(&places, &keeper, "LAUNCH", Some(&session))));
         insta::assert_snapshot!("take_down", own(take_down(&places, &keeper, false)));
         insta::assert_snapshot!("take_down_purge", own(take_down(&places, &session, true)));
-        insta::assert_snapshot!("signal", own(signal(&places, Some(&keeper), 41, "977", true)));
+        insta::assert_snapshot!("signal", own(signal(&places, Some(&keeper), 41, "977", Signal::Kill)));
         insta::assert_snapshot!("end_other", end_other(&session, Some((41, "977"))));
     }
 }

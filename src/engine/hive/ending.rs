@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Errand;
 use crate::{
-    daemon::{self, Ground, Order, Process, Told},
+    daemon::{self, Ground, Order, Process, Signal, Told},
     engine::{Failure, job::Done, phase::phase},
     scope::{Scope, Stop},
     vocab::{Level, Phase},
@@ -122,14 +122,11 @@ impl Errand<'_> {
         let (keeper, who) = (ground.kept_by(), (process.pid, process.start.as_str()));
         let text = format!("the hive did not end by itself; ending its process {}", process.pid);
         scope.notice(Level::Warning, text, None);
-        let patience = self.run.settings.limits.grace + TERM;
-        daemon::terminate(scope, self.target(), &self.places, keeper.as_ref(), who).await?;
-        if self.gone(scope, process, Some(patience)).await? {
-            return Ok(());
-        }
-        daemon::kill(scope, self.target(), &self.places, keeper.as_ref(), who).await?;
-        if self.gone(scope, process, Some(TERM)).await? {
-            return Ok(());
+        for (signal, patience) in [(Signal::Term, self.run.settings.limits.grace + TERM), (Signal::Kill, TERM)] {
+            daemon::signal(scope, self.target(), &self.places, keeper.as_ref(), who, signal).await?;
+            if self.gone(scope, process, Some(patience)).await? {
+                return Ok(());
+            }
         }
         let stop = Stop::TimedOut { operation: format!("ending process {}", process.pid), limit: TERM };
         Err(stop.into())
