@@ -7,6 +7,7 @@
 //! builds ([`share`]). What a phase decides is decided by pure functions of facts and request ([`plan`]); what it waits for, it
 //! waits for through its scope. A failure stops its own host only.
 
+mod arrivals;
 pub mod author;
 mod bench;
 mod bring;

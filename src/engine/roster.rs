@@ -9,13 +9,12 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-use tokio::sync::Notify;
 
 use super::{
     Failure, Run,
+    arrivals::Arrivals,
     bench::Bench,
     group::{Builder, Grouping, Need, Offer, Place, Rules, Stock, group},
     needs,
@@ -31,9 +30,6 @@ use crate::{
     vocab::{BuildKey, Host, HostName, RecipeMeta, TreeMark, WorkerId},
 };
 
-/// So long nobody came: then those that are there go on without the others.
-const SETTLED: Duration = Duration::from_secs(3);
-
 /// How one need is met.
 pub type Assignment = Result<Arc<Share>, Refusal>;
 
@@ -46,10 +42,9 @@ pub struct Seen {
 /// The hosts of a run.
 pub struct Roster {
     state: Mutex<State>,
-    changed: Notify,
+    arrivals: Arrivals,
     /// One groups at a time.
     grouping: tokio::sync::Mutex<()>,
-    settled: Duration,
     /// As they were selected: which comes first decides between equals, so that two runs decide alike.
     order: HashMap<HostName, usize>,
 }
@@ -60,8 +55,6 @@ struct State {
     came: HashSet<HostName>,
     /// They prepare themselves to build for others, which may take long.
     expected: HashSet<HostName>,
-    /// When somebody came or went.
-    last: Instant,
     seen: Vec<Seen>,
     /// Not grouped yet.
     waiting: Vec<Need>,
@@ -78,7 +71,6 @@ impl Roster {
             missing: hosts.len(),
             came: HashSet::new(),
             expected: HashSet::new(),
-            last: Instant::now(),
             seen: Vec::new(),
             waiting: Vec::new(),
             shares: Vec::new(),
@@ -88,9 +80,8 @@ impl Roster {
         };
         Self {
             state: Mutex::new(state),
-            changed: Notify::new(),
+            arrivals: Arrivals::new(connect),
             grouping: tokio::sync::Mutex::default(),
-            settled: SETTLED.min(connect),
             order: hosts.iter().enumerate().map(|(nth, host)| (host.name.clone(), nth)).collect(),
         }
     }
@@ -130,7 +121,7 @@ impl Roster {
     /// Whether nobody is waited for any more.
     pub fn is_settled(&self) -> bool {
         let state = self.state();
-        state.missing == 0 || (state.expected.is_empty() && state.last.elapsed() >= self.settled)
+        state.missing == 0 || (state.expected.is_empty() && self.arrivals.are_over())
     }
 
     /// Keeps what could not be confirmed of a host.
@@ -154,31 +145,18 @@ impl Roster {
         host: &HostName,
     ) -> Result<Vec<Assignment>, Failure> {
         loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
+            self.arrivals.until(scope, || self.assigned(host).is_some() || self.is_settled()).await?;
             if let Some(found) = self.assigned(host) {
                 return Ok(found);
             }
-            if self.is_settled() {
-                let _turn = scope.race(self.grouping.lock()).await?;
-                if self.assigned(host).is_none() {
-                    if let Err(failure) = self.group(scope, run, request).await {
-                        scope.check()?;
-                        self.refuse(&failure);
-                    }
-                    self.changed.notify_waiters();
+            let _turn = scope.race(self.grouping.lock()).await?;
+            if self.assigned(host).is_none() {
+                if let Err(failure) = self.group(scope, run, request).await {
+                    scope.check()?;
+                    self.refuse(&failure);
                 }
-                continue;
+                self.arrivals.ring();
             }
-            let quiet = self.state().last + self.settled;
-            let wait = async {
-                tokio::select! {
-                    () = changed => {}
-                    () = tokio::time::sleep_until(quiet.into()) => {}
-                }
-            };
-            scope.race(wait).await?;
         }
     }
 
@@ -291,10 +269,9 @@ impl Roster {
             state.came.insert(host.clone());
             state.expected.remove(host);
             state.missing = state.missing.saturating_sub(1);
-            state.last = Instant::now();
             change(&mut state);
         }
-        self.changed.notify_waiters();
+        self.arrivals.note();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
