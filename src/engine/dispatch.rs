@@ -295,12 +295,18 @@ impl Ticket {
         self.gate.pass(failed);
     }
 
-    /// Waits for the others; false when one of them did not pass.
+    /// Waits for the others, where none is changed unless all can be.
     ///
     /// Those that have not begun may need this host's place to get here, so it is given up meanwhile.
-    pub async fn wait(&self) -> bool {
+    ///
+    /// # Errors
+    /// One of them did not pass, or the scope's own stop.
+    pub async fn wait(&self, scope: &Scope) -> Result<(), Failure> {
         self.gathering.pass(false);
-        self.go_through(&self.gate).await
+        if scope.race(self.go_through(&self.gate)).await? {
+            return Ok(());
+        }
+        Err(Failure::refused("not started: with --all-or-nothing, another host's refusal is this one's", None))
     }
 
     /// Waits until the others have been looked at, too, however that went.

@@ -80,10 +80,7 @@ pub async fn install(
             done.and(Done { changed: plan.changes(), words: vec![plan.words()], ..Done::default() })
         }));
     }
-    if !ticket.wait().await {
-        let text = "not started: with --all-or-nothing, another host's refusal is this one's";
-        return Err(Failure::refused(text, None));
-    }
+    ticket.wait(scope).await?;
     let hands = sudo::prove(scope, run, host, target, facts, rights).await?;
     let mut done = Done::default();
     if plans.iter().any(WorkerPlan::changes) {

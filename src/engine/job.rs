@@ -216,11 +216,10 @@ async fn work(
                 }
                 Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
                 Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),
-                Way::Back(..) if !ticket.wait().await => {
-                    let text = "not started: with --all-or-nothing, another host's refusal is this one's";
-                    Err(Failure::refused(text, None))
+                Way::Back(worker, _) => {
+                    ticket.wait(scope).await?;
+                    undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await
                 }
-                Way::Back(worker, _) => undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await,
             }
         }
         Request::Recipe(request) => super::author::recipe(scope, run, host, target, request, findings).await,

@@ -274,10 +274,7 @@ async fn download(
     if asked.dry_run {
         return Ok(Done { changed: plan.changes(), ..Done::unchanged(plan.words()) });
     }
-    if !scope.race(ticket.wait()).await? {
-        let text = "not started: with --all-or-nothing, another host's refusal is this one's";
-        return Err(Failure::refused(text, None));
-    }
+    ticket.wait(scope).await?;
     speak.notice(Level::Info, plan.words(), None);
     let moved = phase(scope, Phase::Model, None, |scope| {
         let (shipment, plan) = (shipment.clone(), &plan);

@@ -147,10 +147,7 @@ pub async fn provide<'a>(
         return as_it_is(then, inside);
     }
     trusted(&provision.path, &facts, &line)?;
-    if !ticket.wait().await {
-        let text = "not started: with --all-or-nothing, another host's refusal is this one's";
-        return Err(Failure::refused(text, None));
-    }
+    ticket.wait(scope).await?;
     install::lock(scope, run, target, &facts).await?;
     speak.notice(Level::Info, format!("installing what is missing there: {line}"), None);
     phase(scope, Phase::Install, None, |scope| {
