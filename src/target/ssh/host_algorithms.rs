@@ -3,38 +3,9 @@
 use russh::keys::{Algorithm, ssh_key::public::KeyData};
 
 use super::{
-    config::AlgorithmList,
+    config::{AlgorithmList, KeyUse},
     known_hosts::{Entry, Marker, kind_of},
 };
-
-/// The standard order; SHA-1 signatures are not among them, as in OpenSSH.
-const STANDARD: [&str; 12] = [
-    "ssh-ed25519-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
-    "rsa-sha2-512-cert-v01@openssh.com",
-    "rsa-sha2-256-cert-v01@openssh.com",
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-];
-/// What is there for those who ask for it.
-const MORE: [&str; 2] = ["ssh-rsa-cert-v01@openssh.com", "ssh-rsa"];
-/// What may have signed a certificate.
-const AUTHORITIES: [&str; 8] = [
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-];
 
 /// What is asked for; certificates come first on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +16,16 @@ pub(super) struct HostAlgorithms {
 
 /// All kinds that may be asked for, as they were chosen.
 fn list(chosen: Option<&AlgorithmList>) -> Vec<&'static str> {
-    let all = [&STANDARD[..], &MORE].concat();
-    chosen.map_or_else(|| STANDARD.to_vec(), |chosen| chosen.over(&STANDARD, &all))
+    named(chosen, KeyUse::Host, KeyUse::OldHost)
+}
+
+/// The standard names, or what was chosen of them and of those that are only there for who asks.
+fn named(chosen: Option<&AlgorithmList>, standard: KeyUse, more: KeyUse) -> Vec<&'static str> {
+    let names = KeyUse::names(&[standard]);
+    match chosen {
+        Some(chosen) => chosen.over(&names, &[names.clone(), KeyUse::names(&[more])].concat()),
+        None => names,
+    }
 }
 
 /// All kinds that may be asked for, whatever is known.
@@ -102,9 +81,5 @@ fn by_knowledge<'a>(list: Vec<&'a str>, entries: &[Entry]) -> Vec<&'a str> {
 
 /// Whether an authority may sign with `algorithm`.
 pub(super) fn may_sign(chosen: Option<&AlgorithmList>, algorithm: &Algorithm) -> bool {
-    let name = algorithm.as_str();
-    match chosen {
-        None => AUTHORITIES.contains(&name),
-        Some(chosen) => chosen.over(&AUTHORITIES, &[&AUTHORITIES[..], &["ssh-rsa"]].concat()).contains(&name),
-    }
+    named(chosen, KeyUse::Authority, KeyUse::OldAuthority).contains(&algorithm.as_str())
 }

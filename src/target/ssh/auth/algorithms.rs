@@ -3,29 +3,9 @@
 use russh::keys::{Algorithm, HashAlg};
 
 use crate::target::ssh::{
-    config::{AlgorithmList, Algorithms},
+    config::{Algorithms, KeyUse},
     keys::Public,
 };
-
-/// `PubkeyAcceptedAlgorithms`, unless it is said otherwise.
-const STANDARD: [&str; 16] = [
-    "ssh-ed25519-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
-    "sk-ssh-ed25519-cert-v01@openssh.com",
-    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "rsa-sha2-512-cert-v01@openssh.com",
-    "rsa-sha2-256-cert-v01@openssh.com",
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-];
 
 /// What the lists and limits of the configuration leave.
 #[derive(Debug)]
@@ -37,8 +17,11 @@ pub(super) struct Accepted {
 
 impl Accepted {
     pub(super) fn new(algorithms: &Algorithms) -> Self {
-        let list = algorithms.user_keys.as_ref();
-        let names = list.map_or_else(|| STANDARD.to_vec(), |list: &AlgorithmList| list.over(&STANDARD, &STANDARD));
+        let standard = KeyUse::names(&[KeyUse::User]);
+        let names = match &algorithms.user_keys {
+            Some(list) => list.over(&standard, &standard),
+            None => standard,
+        };
         Self { names, rsa_bits: algorithms.rsa_bits }
     }
 
@@ -119,6 +102,7 @@ fn rsa_bits(public: &Public) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::ssh::config::AlgorithmList;
 
     const ED25519: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti user@example.com";

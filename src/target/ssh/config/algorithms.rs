@@ -1,6 +1,6 @@
 //! The algorithms that OpenSSH knows by name, and how a list of them is written.
 
-use super::{super::pattern, resolved::AlgorithmList};
+use super::{super::pattern, key_names::KEY_NAMES, resolved::AlgorithmList};
 
 /// What a list of algorithms may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,16 +13,6 @@ pub enum Family {
 }
 
 impl Family {
-    /// Every name that OpenSSH has had for it since 8.0, up to 10.2.
-    pub fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Kex => KEX,
-            Self::Cipher => CIPHERS,
-            Self::Mac => MACS,
-            Self::Key => KEYS,
-        }
-    }
-
     /// Checks a list as it is written in a file.
     ///
     /// # Errors
@@ -38,9 +28,10 @@ impl Family {
         }
         for name in names.split(',').take_while(|name| !name.is_empty()) {
             let known = match self {
-                Self::Key => KEYS.iter().any(|known| pattern::fits(name.trim_start_matches('!'), known)),
-                Self::Kex if GSS.iter().any(|known| name.starts_with(known)) => true,
-                _ => self.names().contains(&name),
+                Self::Key => KEY_NAMES.iter().any(|known| pattern::fits(name.trim_start_matches('!'), known.name)),
+                Self::Kex => KEX.contains(&name) || GSS.iter().any(|known| name.starts_with(known)),
+                Self::Cipher => CIPHERS.contains(&name),
+                Self::Mac => MACS.contains(&name),
             };
             if !known {
                 return Err(format!("\"{name}\" is no algorithm that OpenSSH knows here"));
@@ -62,6 +53,8 @@ impl AlgorithmList {
         }
     }
 }
+
+// Every name that OpenSSH has had since 8.0, up to 10.2.
 
 const KEX: &[&str] = &[
     "mlkem768x25519-sha256",
@@ -124,30 +117,6 @@ const MACS: &[&str] = &[
     "hmac-sha1-96",
     "hmac-md5",
     "hmac-md5-96",
-];
-
-const KEYS: &[&str] = &[
-    "ssh-ed25519-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
-    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
-    "sk-ssh-ed25519-cert-v01@openssh.com",
-    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
-    "rsa-sha2-512-cert-v01@openssh.com",
-    "rsa-sha2-256-cert-v01@openssh.com",
-    "ssh-rsa-cert-v01@openssh.com",
-    "ssh-dss-cert-v01@openssh.com",
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-    "webauthn-sk-ecdsa-sha2-nistp256@openssh.com",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-    "ssh-rsa",
-    "ssh-dss",
 ];
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod canonical;
 mod condition;
 mod exec;
 mod glob;
+mod key_names;
 mod keyword;
 mod line;
 mod names;
@@ -34,18 +35,18 @@ use std::{
     sync::Arc,
 };
 
+use self::{
+    exec::Answers,
+    source::{Item, Reader, Source},
+};
 pub use self::{
-    algorithms::Family as AlgorithmFamily,
+    key_names::KeyUse,
     keyword::{Effect, KEYWORDS, Key, Keyword},
     resolve::Defaults,
     resolved::{AlgorithmList, Algorithms, Alive, Family, Hop, Method, Resolved, Route, Source as BindSource, Strict},
     settings::{Entry, Found, Origin, Settings},
     surroundings::{LookUp, Surroundings},
     walk::Asked,
-};
-use self::{
-    exec::Answers,
-    source::{Item, Reader, Source},
 };
 use super::pattern;
 
