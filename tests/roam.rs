@@ -1,6 +1,8 @@
 //! Hosts that go on while their controller is away: over a network that can be cut at any byte.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "support/lanes.rs"]
+mod lanes;
 #[path = "roam/net.rs"]
 mod net;
 #[path = "roam/ssh.rs"]
@@ -21,11 +23,12 @@ use std::{
 };
 
 use async_trait::async_trait;
+use lanes::{SHELLS, matrix, output};
 use net::{Cut, Net};
 use rbee::{
     scope::{CancelReason, EventReceiver},
     target::{
-        Captured, Closed, Command, Containment, Output, Source, Target, TargetError,
+        Captured, Closed, Command, Output, Source, Target, TargetError,
         roam::{Dial, Roaming},
         supervisor::{Supervised, Supervision},
     },
@@ -33,18 +36,7 @@ use rbee::{
 };
 use support::{eventually, processes_with, scope, shell, token};
 
-const SHELLS: [&str; 4] = ["dash", "bash", "busybox", "mksh"];
-const LEVELS: [(&str, Containment); 3] =
-    [("cgroup", Containment::Cgroup), ("subreaper", Containment::Subreaper), ("group", Containment::Group)];
 const ROOM: Duration = Duration::from_secs(12);
-
-/// Combinations to try: each shell with each level.
-fn matrix() -> impl Iterator<Item = (&'static str, &'static str, Containment)> {
-    let root = nix::unistd::geteuid().is_root();
-    SHELLS.into_iter().flat_map(move |sh| {
-        LEVELS.into_iter().filter(move |(level, _)| root || *level != "cgroup").map(move |(level, c)| (sh, level, c))
-    })
-}
 
 /// A host with a home of its own, and the way to it.
 struct Host {
@@ -107,22 +99,6 @@ fn living_in(home: &str) -> Vec<(u32, String)> {
         }
     }
     found
-}
-
-fn eventually_sync(limit: Duration, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < limit, "not within {limit:?}");
-        std::thread::sleep(Duration::from_millis(40));
-    }
-}
-
-async fn output(target: &dyn Target, command: Command) -> (i32, String, String) {
-    let (scope, _events) = scope();
-    let scope = scope.within("test", Duration::from_secs(60));
-    let mut kept = Captured::default();
-    let exit = target.run(&scope, &command, &mut kept).await.unwrap();
-    (exit.status, kept.text(), String::from_utf8_lossy(&kept.stderr).into_owned())
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The supervisor over pipes, under every shell and every level of containment that this machine has.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "support/lanes.rs"]
+mod lanes;
 mod support;
 
 use std::{
@@ -10,10 +12,11 @@ use std::{
 };
 
 use async_trait::async_trait;
+use lanes::{SHELLS, matrix, output};
 use rbee::{
     scope::{CancelReason, Stop},
     target::{
-        Captured, Closed, Command, Containment, Output, Source, Target, TargetError,
+        Captured, Closed, Command, Output, Source, Target, TargetError,
         local::{LocalOpener, local},
         supervisor::{Supervised, Supervision},
     },
@@ -21,31 +24,12 @@ use rbee::{
 };
 use support::{eventually, processes_with, scope, shell, token};
 
-const SHELLS: [&str; 4] = ["dash", "bash", "busybox", "mksh"];
-const LEVELS: [(&str, Containment); 3] =
-    [("cgroup", Containment::Cgroup), ("subreaper", Containment::Subreaper), ("group", Containment::Group)];
 /// Grace plus two seconds is what a cancel may take; the rest is room for a busy machine.
 const ROOM: Duration = Duration::from_secs(2 + 6);
 
 fn target(sh: &str, levels: &'static str) -> Supervised<LocalOpener> {
     let shell = shell(sh).to_str().unwrap().to_owned();
     local(Supervision { levels, shell, ..Supervision::default() })
-}
-
-/// Combinations to try: each shell with each level.
-fn matrix() -> impl Iterator<Item = (&'static str, &'static str, Containment)> {
-    let root = nix::unistd::geteuid().is_root();
-    SHELLS.into_iter().flat_map(move |sh| {
-        LEVELS.into_iter().filter(move |(level, _)| root || *level != "cgroup").map(move |(level, c)| (sh, level, c))
-    })
-}
-
-async fn output(target: &dyn Target, command: Command) -> (i32, String, String) {
-    let (scope, _events) = scope();
-    let scope = scope.within("test", Duration::from_secs(60));
-    let mut kept = Captured::default();
-    let exit = target.run(&scope, &command, &mut kept).await.unwrap();
-    (exit.status, kept.text(), String::from_utf8_lossy(&kept.stderr).into_owned())
 }
 
 #[tokio::test]

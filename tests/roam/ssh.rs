@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     stage::{Live, Ran, Stage},
-    support::{processes_with, token, until_seen},
+    support::{eventually_sync, processes_with, token, until_seen},
     wire::Wire,
 };
 
@@ -134,7 +134,7 @@ fn another_host_that_answers_is_not_taken_for_this_one() {
     let host = ran.outcome("one", "failed");
     assert!(host["error"].as_str().unwrap().contains("key"), "{ran}");
     assert!(ran.took < Duration::from_secs(25), "a wrong key is no reason to wait\n{ran}");
-    crate::eventually_sync(Duration::from_secs(31) + ROOM, || processes_with(&token).is_empty());
+    eventually_sync("the end of the lease", || processes_with(&token).is_empty());
     clean(&stage, Duration::from_secs(45));
 }
 
@@ -157,7 +157,7 @@ fn a_cancel_during_the_cut_ends_in_time_and_the_host_by_itself() {
     assert_eq!(host["reason"], "unconfirmed", "{ran}");
     assert!(host["error"].as_str().unwrap().contains("the host goes on until 31s after the last word"), "{ran}");
     assert!(!processes_with(&token).is_empty(), "the host ended it early");
-    crate::eventually_sync(Duration::from_secs(31) + ROOM, || processes_with(&token).is_empty());
+    eventually_sync("the end of the lease", || processes_with(&token).is_empty());
     clean(&stage, Duration::from_secs(45));
 }
 
@@ -173,7 +173,7 @@ fn a_cut_beyond_the_lease_is_a_loss() {
     let ran = live.end().exits(6);
     let host = ran.outcome("one", "failed");
     assert!(host["error"].as_str().unwrap().contains("the lease is over"), "{ran}");
-    crate::eventually_sync(ROOM, || processes_with(&token).is_empty());
+    eventually_sync("the end of what ran", || processes_with(&token).is_empty());
     clean(&stage, Duration::from_secs(45));
 }
 
@@ -192,7 +192,7 @@ fn what_a_killed_controller_leaves_is_named_and_ends_with_the_lease() {
     let host = ran.outcome("one", "failed");
     let error = host["error"].as_str().unwrap();
     assert!(error.contains("another run is changing this host: run ") && error.contains("(process "), "{ran}");
-    crate::eventually_sync(Duration::from_secs(31) + ROOM, || processes_with(&token).is_empty());
+    eventually_sync("the end of the lease", || processes_with(&token).is_empty());
     clean(&stage, Duration::from_secs(45));
     stage.events(&format!("fleet install tool --binary {tool} -H one")).exits(0).outcome("one", "changed");
 }
