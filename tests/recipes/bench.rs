@@ -1,14 +1,20 @@
 //! A folder to write a recipe in, a folder to build it in, and what came of it.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
+use async_trait::async_trait;
 use rbee::{
     build::{BuildError, Built, Fetched, Pin, Staged, stage},
     catalog::Catalog,
     recipe::{Environment, Evaluated},
     scope::{Cancel, Scope, events},
-    target::Captured,
-    vocab::{RecipeMeta, RunId, facts::Arch},
+    target::{Captured, Output},
+    vocab::{RecipeMeta, RunId, Stream, facts::Arch},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -19,6 +25,18 @@ pub struct Bench {
     pub root: tempfile::TempDir,
     pub environment: Environment,
     pub target: PlainTarget,
+    /// What its build has printed so far.
+    pub printed: Arc<Mutex<String>>,
+}
+
+/// Keeps what is printed where others can see it at once.
+struct Heard(Arc<Mutex<String>>);
+
+#[async_trait]
+impl Output for Heard {
+    async fn chunk(&mut self, _: Stream, bytes: &[u8]) {
+        self.0.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+    }
 }
 
 /// What a build came to, with all that was printed on the way.
@@ -52,7 +70,7 @@ impl Bench {
         let environment = Environment { arch: Arch::X86_64, jobs: 2, ..Environment::default() };
         let mut target = PlainTarget::default();
         target.variables.push(("XDG_CACHE_HOME".into(), root.path().join("the cache").to_str().unwrap().into()));
-        Self { root, environment, target }
+        Self { root, environment, target, printed: Arc::default() }
     }
 
     pub fn file(self, name: &str, content: &str) -> Self {
@@ -113,7 +131,7 @@ impl Bench {
     pub async fn build_recipe(&self, recipe: &RecipeMeta) -> Ended {
         let scope = scope();
         let staged = self.staged(&scope, recipe).await;
-        let mut output = Captured::default();
+        let mut output = Heard(self.printed.clone());
         let (mut pins, mut unverified) = (Vec::new(), Vec::new());
         let result = async {
             Fetched { pins, unverified } = staged.fetch(&scope, &mut output).await?;
@@ -121,7 +139,7 @@ impl Bench {
             staged.package(&scope, &mut output).await
         }
         .await;
-        let printed = output.text() + &String::from_utf8_lossy(&output.stderr);
+        let printed = std::mem::take(&mut *self.printed.lock().unwrap());
         Ended { result, pins, unverified, printed }
     }
 
