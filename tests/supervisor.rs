@@ -396,6 +396,22 @@ async fn a_put_file_is_whole_or_not_there() {
     }
 }
 
+/// An upload ends the ticker of the lane and starts another one; mksh, just forked, loses a TERM.
+#[tokio::test]
+async fn a_ticker_that_was_started_a_moment_ago_can_be_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    for sh in SHELLS {
+        for i in 0..if sh == "mksh" { 60 } else { 10 } {
+            let target = target(sh, "group");
+            let (scope, _events) = scope();
+            let path = dir.path().join(format!("{sh}{i}"));
+            let limited = scope.within("upload", ROOM);
+            target.put(&limited, path.to_str().unwrap(), &mut Bytes(10, Duration::ZERO)).await.unwrap();
+            assert_eq!(target.close().await, Closed::Clean, "{sh} {i}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_step_that_takes_too_long_says_its_limit_and_the_target_goes_on() {
     let target = local(Supervision::default());

@@ -28,8 +28,7 @@ nap() { sleep 0.05 || { sleep 1; n=$((n - 19)); }; }
 ticker() {
   exec >/dev/null 3<&- 4>&-
   trap 'm=0' USR2
-  trap '' USR1
-  trap 'kill "$s" "$!"; exit 0' TERM
+  trap 'kill "$s" "$!"; exit 0' USR1 TERM
   m=0 z=''
   while kill -0 "$$"; do
     sleep "$L" & s=$!
@@ -41,7 +40,7 @@ ticker() {
       z=$y
     fi
     if [ "$m" -gt "$M" ]; then
-      trap '' TERM
+      trap '' USR1 TERM
       # Again and again: a shell that has just forked may lose a signal.
       while kill -0 "$$"; do
         kill -TERM "-$$" || kill -TERM "$$"
@@ -52,15 +51,15 @@ ticker() {
 }
 
 tick() {
-  [ -z "$T" ] || { kill -TERM "$T"; wait "$T"; }
-  # Until the ticker has its traps, a beat must not end it, and an end must: a forked shell that still has our trap for
-  # a signal loses it.
+  [ -z "$T" ] || { kill -USR1 "$T"; wait "$T"; }
+  # Until the ticker has its traps, a beat must not end it, and an end must. A forked shell that still has our trap for a
+  # signal loses it, and mksh catches TERM even where there is none: so USR1, which nobody sends us while no command runs.
   trap '' USR2
-  trap - TERM
+  trap - USR1
   ticker &
   T=$!
   trap - USR2
-  trap 'finish lost' TERM
+  trap cancelled USR1
 }
 
 # Idle: waits for one request and prints it. "VERB … LINES", then as many lines. One that did not come whole fails.
@@ -324,7 +323,7 @@ finish() {
   trap '' USR1 TERM HUP PIPE
   [ "$C" != new ] || [ "$!" = "$before" ] || C=$!
   case $C in '' | new) left='' ;; *) reap "$kind" ;; esac
-  kill -TERM "$T"
+  kill -USR1 "$T"
   [ -z "$w" ] || kill -KILL "$w"
   [ -z "$A" ] || evict
   # Files go as fast as the disk lets them. Said by another, so that no channel can hold up the cleaning.
@@ -341,8 +340,8 @@ finish() {
   exit 0
 }
 
-trap cancelled USR1
 trap 'hard=1; cancelled' HUP
+trap 'finish lost' TERM
 # A channel that is gone is a reason to clean up, not to die of.
 trap 'finish lost' PIPE
 tick
