@@ -600,6 +600,72 @@ async fn a_cancel_that_is_lost_on_the_way_is_said_again() {
     }
 }
 
+/// A way that carries both directions by one hand, as an SSH library does: while nobody takes what comes, nothing goes.
+struct OneHand(LocalOpener);
+
+#[async_trait]
+impl rbee::target::conduit::Opener for OneHand {
+    async fn open(&self, command: &str) -> Result<rbee::target::conduit::Conduit, TargetError> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut conduit = self.0.open(command).await?;
+        let (near, mut words) = tokio::io::duplex(1);
+        let (near_out, mut taken) = tokio::io::duplex(4096);
+        let mut stdin = Some(std::mem::replace(&mut conduit.stdin, Box::new(near)));
+        let mut stdout = std::mem::replace(&mut conduit.stdout, Box::new(near_out));
+        tokio::spawn(async move {
+            let (mut chunk, mut byte) = ([0; 4096], [0; 1]);
+            loop {
+                tokio::select! {
+                    read = stdout.read(&mut chunk) => match read {
+                        Ok(n @ 1..) if taken.write_all(&chunk[..n]).await.is_ok() => {}
+                        _ => return,
+                    },
+                    read = words.read(&mut byte), if stdin.is_some() => {
+                        let open = stdin.as_mut().unwrap();
+                        if !matches!(read, Ok(1)) || open.write_all(&byte).await.is_err() || open.flush().await.is_err() {
+                            stdin = None;
+                        }
+                    }
+                }
+            }
+        });
+        Ok(conduit)
+    }
+    async fn ping(&self) -> Result<(), TargetError> {
+        Ok(())
+    }
+    async fn close(&self) {}
+}
+
+/// A listener that is always too slow has a flood paused and woken again and again, over a connection that is full.
+#[tokio::test]
+async fn a_flood_can_be_cancelled_over_a_connection_that_is_full() {
+    struct Slow;
+    #[async_trait]
+    impl Output for Slow {
+        async fn chunk(&mut self, _: Stream, _: &[u8]) {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+        }
+    }
+    let target = Supervised::new(OneHand(LocalOpener::default()), Supervision::default());
+    let (token, (scope, _events)) = (token(), scope());
+    let cancel = async {
+        eventually("started", ROOM, || !processes_with(&token).is_empty()).await;
+        // The listener is stuck meanwhile, twice or more.
+        tokio::time::sleep(Duration::from_millis(2000)).await;
+        scope.cancel().ask(CancelReason::Interrupt);
+        Instant::now()
+    };
+    let command = Command::foreign("flood", format!(": {token}; yes"));
+    let mut listener = Slow;
+    let both = async { tokio::join!(target.run(&scope, &command, &mut listener), cancel) };
+    let (ended, asked) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("it hangs");
+    assert!(matches!(ended, Err(TargetError::Stopped(_))), "{ended:?}");
+    assert!(asked.elapsed() < ROOM, "{:?}", asked.elapsed());
+    assert_eq!(processes_with(&token), [] as [u32; 0]);
+    assert_eq!(target.close().await, Closed::Clean);
+}
+
 /// A connection that ends in the middle of a request: half a script can say something else than the whole one.
 #[tokio::test]
 async fn half_a_request_is_never_run() {

@@ -231,11 +231,6 @@ impl Facts {
         self.tools.get(name)
     }
 
-    /// Free bytes on the filesystem of `path`, if it was asked about.
-    pub fn free_at(&self, path: &str) -> Option<u64> {
-        self.disks.iter().filter(|d| path.starts_with(&d.path)).max_by_key(|d| d.path.len()).map(|d| d.free)
-    }
-
     /// "linux-x86_64".
     pub fn platform(&self) -> String {
         format!("{}-{}", self.os, self.arch)

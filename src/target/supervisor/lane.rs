@@ -1,17 +1,14 @@
 //! One supervised shell: commands one after the other, beats all the time.
 
 mod command;
+mod voice;
 
 pub use command::request;
+use voice::Voice;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tokio::{
-    io::{AsyncRead, AsyncWriteExt},
-    sync::Mutex,
-    time::Instant,
-};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::{io::AsyncRead, time::Instant};
 
 use super::{
     CONFIRM, Supervision,
@@ -21,7 +18,7 @@ use super::{
 use crate::{
     target::{
         TargetError,
-        conduit::{Inlet, Latch, Opener},
+        conduit::{Latch, Opener},
     },
     vocab::{Stream, text::plain_line},
 };
@@ -39,7 +36,6 @@ const CARRY_MAX: usize = 12 << 10;
 const NOISE_MAX: usize = 4096;
 
 type Reader = Records<Box<dyn AsyncRead + Send + Unpin>>;
-type Writer = Arc<Mutex<Option<Box<dyn Inlet>>>>;
 
 /// Whether a lane can take a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +50,11 @@ pub enum State {
 
 /// A started supervisor. Dropping it is end of file for the host, which then cleans up by itself.
 pub struct Lane {
-    stdin: Writer,
+    voice: Voice,
     stdout: Reader,
     stderr: Reader,
+    /// Once it has ended it is not asked again: it would answer at once, for ever.
+    stderr_open: bool,
     pub(super) nonce: String,
     pub(super) supervision: Supervision,
     state: State,
@@ -68,7 +66,6 @@ pub struct Lane {
     /// Answers that nobody waits for and that are still to come.
     owed: usize,
     carried: bool,
-    _beats: AbortOnDropHandle<()>,
 }
 
 impl Lane {
@@ -98,12 +95,12 @@ impl Lane {
             let conduit = opener.open_lasting(&script::boot(&supervision.shell), &script::farewell(&nonce)).await?;
             (conduit, Some(script::lane(&terms)))
         };
-        let stdin: Writer = Arc::new(Mutex::new(Some(conduit.stdin)));
-        let beats = beat(stdin.clone(), script::pace(supervision.lease).0 / 2);
+        let voice = Voice::new(conduit.stdin, script::pace(supervision.lease).0 / 2);
         let mut lane = Self {
-            stdin,
+            voice,
             stdout: Records::new(conduit.stdout, &nonce),
             stderr: Records::new(conduit.stderr, &nonce),
+            stderr_open: true,
             nonce,
             supervision,
             state: State::Idle,
@@ -112,7 +109,6 @@ impl Lane {
             lasting: opener.lasts().then_some(0),
             owed: 0,
             carried,
-            _beats: AbortOnDropHandle::new(tokio::spawn(beats)),
         };
         if let Some(text) = text {
             lane.send(&text).await?;
@@ -235,7 +231,7 @@ impl Lane {
         if let State::Lost(why) = &self.state {
             return Err(self.left_alone(why.clone()));
         }
-        *self.stdin.lock().await = None;
+        self.voice.end();
         let limit = self.supervision.grace + CONFIRM;
         let (mut end, mut dead) = (Instant::now() + limit, false);
         let words = loop {
@@ -271,13 +267,17 @@ impl Lane {
     }
 
     async fn send(&mut self, text: &str) -> Result<(), TargetError> {
-        let sent = write(&self.stdin, text).await;
+        let sent = self.voice.send(text).await;
         sent.map_err(|error| self.lose(error.to_string()))
     }
 
     async fn next(&mut self) -> Result<(Stream, Piece), TargetError> {
         loop {
-            let piece = match next_piece(&mut self.stdout, &mut self.stderr, true, true).await {
+            let piece = match next_piece(&mut self.stdout, &mut self.stderr, true, self.stderr_open).await {
+                Ok((Stream::Stderr, Ok(Piece::End))) => {
+                    self.stderr_open = false;
+                    continue;
+                }
                 Ok((stream, piece)) => piece.map(|piece| (stream, piece)),
                 Err(error) => Err(error),
             };
@@ -330,26 +330,6 @@ async fn next_piece(
         piece = stderr.next(), if want_stderr => (Stream::Stderr, piece),
         else => return Err(std::io::ErrorKind::UnexpectedEof.into()),
     })
-}
-
-async fn write(stdin: &Writer, text: &str) -> std::io::Result<()> {
-    let mut stdin = stdin.lock().await;
-    let writer = stdin.as_mut().ok_or(std::io::ErrorKind::BrokenPipe)?;
-    writer.write_all(text.as_bytes()).await?;
-    writer.flush().await
-}
-
-/// Writes a beat each period until the lane is closed.
-async fn beat(stdin: Writer, period: Duration) {
-    let mut ticks = tokio::time::interval(period);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        if write(&stdin, "b\n").await.is_err() {
-            return;
-        }
-    }
 }
 
 fn random_hex() -> String {

@@ -74,8 +74,6 @@ pub struct Supervision {
     pub lease: Duration,
     /// Set for every command.
     pub env: Vec<(String, String)>,
-    /// Folders put before PATH for every command.
-    pub path: Vec<String>,
     /// Levels that may be used, out of "cgroup subreaper group".
     pub levels: &'static str,
     /// The POSIX shell.
@@ -88,7 +86,6 @@ impl Default for Supervision {
             grace: Duration::from_millis(500),
             lease: Duration::from_secs(10),
             env: Vec::new(),
-            path: Vec::new(),
             levels: "cgroup subreaper group",
             shell: "/bin/sh".into(),
         }
@@ -98,7 +95,7 @@ impl Default for Supervision {
 /// A target whose every command runs under the supervisor.
 pub struct Supervised<O> {
     opener: Arc<O>,
-    supervision: Mutex<Supervision>,
+    supervision: Supervision,
     idle: Mutex<Vec<Lane>>,
     /// Stopped in the middle of a request: fit for nothing but to be closed, which is what confirms their end.
     spent: Mutex<Vec<Lane>>,
@@ -112,19 +109,12 @@ impl<O: Opener> Supervised<O> {
     pub fn new(opener: O, supervision: Supervision) -> Self {
         Self {
             opener: Arc::new(opener),
-            supervision: Mutex::new(supervision),
+            supervision,
             idle: Mutex::default(),
             spent: Mutex::default(),
             carries: AtomicBool::new(true),
             doubts: Arc::default(),
         }
-    }
-
-    /// Sets environment and search path of later commands.
-    pub fn set_environment(&self, env: Vec<(String, String)>, path: Vec<String>) {
-        let mut supervision = lock(&self.supervision);
-        supervision.env = env;
-        supervision.path = path;
     }
 
     async fn lane(&self, scope: &Scope) -> Result<Lane, TargetError> {
@@ -137,7 +127,7 @@ impl<O: Opener> Supervised<O> {
 
     /// A new lane that begins with a request.
     async fn open(&self, scope: &Scope, first: &str, carry: bool) -> Result<Lane, TargetError> {
-        let supervision = lock(&self.supervision).clone();
+        let supervision = self.supervision.clone();
         let latch = Latch::default();
         let carry = carry.then(|| latch.clone());
         let carries = carry.is_some();
@@ -164,15 +154,8 @@ impl<O: Opener> Supervised<O> {
     }
 
     fn preamble(&self) -> String {
-        let supervision = lock(&self.supervision);
-        let mut text = String::new();
-        for (name, value) in &supervision.env {
-            text.push_str(&format!("export {name}={}\n", sh_quote(value)));
-        }
-        if !supervision.path.is_empty() {
-            text.push_str(&format!("PATH={}:$PATH\nexport PATH\n", sh_quote(&supervision.path.join(":"))));
-        }
-        text
+        let exports = self.supervision.env.iter().map(|(name, value)| format!("export {name}={}\n", sh_quote(value)));
+        exports.collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::{Lane, State, next_piece, write};
+use super::{Lane, State, next_piece};
 use crate::{
     scope::{Scope, Stop},
     target::{
@@ -89,13 +89,14 @@ impl Lane {
         let mut give_up = Instant::now();
         let mut again = give_up;
         while end.is_none() || stderr_open {
+            let want_stderr = stderr_open && self.stderr_open;
             let event = tokio::select! {
                 biased;
                 why = scope.stopped(), if stop.is_none() => Step::Stop(why),
                 () = scope.cancel().hardened(), if stop.is_some() && !hard => Step::Harden,
                 () = tokio::time::sleep_until(give_up), if stop.is_some() => Step::GiveUp,
                 () = tokio::time::sleep_until(again), if stop.is_some() && end.is_none() => Step::Again,
-                piece = next_piece(&mut self.stdout, &mut self.stderr, end.is_none(), stderr_open) => Step::Piece(piece),
+                piece = next_piece(&mut self.stdout, &mut self.stderr, end.is_none(), want_stderr) => Step::Piece(piece),
             };
             match event {
                 Step::Stop(why) => {
@@ -103,23 +104,16 @@ impl Lane {
                     again = Instant::now() + AGAIN;
                     hard = scope.cancel().is_hard();
                     say(scope, CancelStage::Asked, group, 0);
-                    let sent = self.send(if hard { "k\nK\n" } else { "k\n" }).await;
+                    self.voice.call(if hard { "k\nK\n" } else { "k\n" });
                     stop = Some(why);
-                    if let Err(error) = sent {
-                        return Err(self.unconfirmed(scope, stop, group, error.to_string()));
-                    }
                 }
                 Step::Harden => {
                     hard = true;
-                    if let Err(error) = self.send("K\n").await {
-                        return Err(self.unconfirmed(scope, stop, group, error.to_string()));
-                    }
+                    self.voice.call("K\n");
                 }
                 Step::Again => {
                     again = Instant::now() + AGAIN;
-                    if let Err(error) = self.send(if hard { "K\n" } else { "k\n" }).await {
-                        return Err(self.unconfirmed(scope, stop, group, error.to_string()));
-                    }
+                    self.voice.call(if hard { "K\n" } else { "k\n" });
                 }
                 // A step that has taken too long can be ended when there is a way again; a person is not kept waiting.
                 Step::GiveUp if opener.away() && matches!(stop, Some(Stop::TimedOut { .. })) => {
@@ -138,6 +132,8 @@ impl Lane {
                         None => self.unconfirmed(scope, stop, group, error.to_string()),
                     });
                 }
+                // Before its first word, what comes on stdout says what that means.
+                Step::Piece(Ok((Stream::Stderr, Ok(Piece::End)))) if !self.spoke.1 => self.stderr_open = false,
                 Step::Piece(Ok((stream, Ok(piece)))) => match self.unless_noise(stream, piece) {
                     Err(error) => return Err(stop.map_or(error, TargetError::Stopped)),
                     Ok(None) => {}
@@ -189,20 +185,16 @@ impl Lane {
     ///
     /// A stop of the scope is left for the caller's next turn to see.
     async fn deliver(&mut self, scope: &Scope, output: &mut dyn Output, stream: Stream, bytes: &[u8]) {
-        let delivered = {
-            let chunk = output.chunk(stream, bytes);
-            tokio::pin!(chunk);
-            let prompt = scope.race(tokio::time::timeout(PATIENCE, &mut chunk)).await;
-            match prompt {
-                Ok(Ok(())) | Err(_) => return,
-                Ok(Err(_)) => {}
-            }
-            let _ = write(&self.stdin, "z\n").await;
-            scope.race(chunk).await
-        };
+        let chunk = output.chunk(stream, bytes);
+        tokio::pin!(chunk);
+        match scope.race(tokio::time::timeout(PATIENCE, &mut chunk)).await {
+            Ok(Ok(())) | Err(_) => return,
+            Ok(Err(_)) => {}
+        }
+        self.voice.call("z\n");
         // After a stop the group is woken by the supervisor itself.
-        if delivered.is_ok() {
-            let _ = self.send("Z\n").await;
+        if scope.race(chunk).await.is_ok() {
+            self.voice.call("Z\n");
         }
     }
 
