@@ -8,11 +8,12 @@ use super::{
     args_daemon::FleetHiveCommand,
     args_hive::{HiveCommand, Job, Worker},
     args_model::{Model, ModelCommand},
-    args_prebuilt::PrebuiltHow,
-    args_sources::SourceFlags,
     args_worker::WorkerCommand,
 };
-use crate::{engine::BuildPlace, vocab::parse_duration};
+pub use super::{
+    args_install::{BuildWhere, InstallFlags},
+    args_run::{RunFlags, SudoFlags, some_duration},
+};
 
 /// Provisions a fleet of LLM inference machines over nothing but SSH.
 #[derive(Debug, Parser)]
@@ -106,7 +107,10 @@ pub enum Command {
     #[command(subcommand)]
     Inventory(InventoryCommand),
     /// Print the completions of a shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// Which one
+        shell: clap_complete::Shell,
+    },
     /// Print the manual page
     Man,
 }
@@ -176,6 +180,7 @@ pub enum FleetCommand {
     },
     /// Remove a worker with its manifest and kept version; refused while it runs
     Remove {
+        /// Its id
         worker: String,
         /// Remove it even while it runs, and even if the file is no longer the one that was installed
         #[arg(long)]
@@ -202,124 +207,6 @@ pub enum FleetCommand {
         #[command(flatten)]
         run: RunFlags,
     },
-}
-
-#[derive(Debug, Clone, Default, ClapArgs)]
-pub struct InstallFlags {
-    /// Id or family from the catalog, also as ID@VERSION, or a folder with a PKGBUILD (with a `/` in it, or starting with `.`)
-    pub worker: Option<String>,
-    /// Where to build
-    #[arg(long, value_enum, default_value = "auto", env = "RBEE_BUILD")]
-    pub build: BuildWhere,
-    #[command(flatten)]
-    pub once: super::args_once::OnceFlags,
-    #[command(flatten)]
-    pub sources: SourceFlags,
-    /// Install this program instead of building, or a folder or an archive with bin, lib and share;
-    /// with OS-ARCH=, for those hosts only (repeatable)
-    #[arg(long, value_name = "[OS-ARCH=]PATH")]
-    pub binary: Vec<String>,
-    /// Take what is published ready to run instead of building it; prefer builds where there is none
-    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
-        default_missing_value = "require", env = "RBEE_PREBUILT", conflicts_with = "binary")]
-    pub prebuilt: Option<PrebuiltHow>,
-    /// Install to /usr/local/bin and nowhere else
-    #[arg(long)]
-    pub system: bool,
-    /// Append the line that puts the folder on PATH to the shell's start-up file
-    #[arg(long)]
-    pub fix_path: bool,
-    /// Build and install even what is there already
-    #[arg(long)]
-    pub reinstall: bool,
-    /// Also run the recipe's own tests, its check() function, when it is built
-    #[arg(long)]
-    pub check: bool,
-    /// Where a build lacks tools or libraries, have the host's package manager install them, as root through sudo
-    ///
-    /// The line that is run is told before, and by `fleet check` and `fleet plan`. Nothing ends it in the middle: Ctrl+C waits
-    /// for it. Hosts are looked at again afterwards.
-    #[arg(long)]
-    pub install_deps: bool,
-    /// Limit for fetch, build and package [default: the worker's own, else 10m; cuda 20m]
-    #[arg(long, env = "RBEE_BUILD_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
-    pub build_timeout: Option<Duration>,
-    /// Limit without output and without CPU time in a build [default: 5m]
-    #[arg(long, env = "RBEE_BUILD_IDLE", value_name = "DUR", value_parser = some_duration)]
-    pub build_idle: Option<Duration>,
-    /// If preflight refuses one host, change none
-    #[arg(long)]
-    pub all_or_nothing: bool,
-}
-
-#[derive(Debug, Clone, Default, ClapArgs)]
-#[command(next_help_heading = "Sudo options")]
-pub struct SudoFlags {
-    /// Ask for the password of sudo, once for all hosts
-    #[arg(long, conflicts_with = "sudo_password_file")]
-    pub ask_sudo_pass: bool,
-    /// Read the password of sudo from the first line of a file, or of stdin (`-`)
-    #[arg(long, env = "RBEE_SUDO_PASSWORD_FILE", value_name = "FILE")]
-    pub sudo_password_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Default, ClapArgs)]
-#[command(next_help_heading = "Run options")]
-pub struct RunFlags {
-    /// End the run when so many hosts have failed
-    #[arg(long, env = "RBEE_MAX_FAIL", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_fail: Option<u32>,
-    /// Between TERM and KILL [default: 500ms]
-    #[arg(long, env = "RBEE_GRACE", value_name = "DUR", value_parser = parse_duration)]
-    pub grace: Option<Duration>,
-    /// How long a host goes on without word from here [default: 10s]
-    ///
-    /// With more than 30s, hosts go on while this machine is away (a cut, a closed lid): it connects again within the lease
-    /// and takes up output and status where they stopped. Output that waits is kept there in ~/.cache/rbee/roam, up to some
-    /// 256 MB a stream; then the command waits, too. Ctrl+C ends everything as ever, but if this program is killed, its
-    /// hosts cannot know that from an absence: they go on until the lease is over, and no other run can take them up.
-    /// (Where systemd-logind has KillUserProcesses=yes, a host ends everything when the connection is gone.)
-    #[arg(long, env = "RBEE_LEASE", value_name = "DUR", value_parser = lease)]
-    pub lease: Option<Duration>,
-    /// For each connection, until the login [default: ssh_config's, else 10s]
-    #[arg(long, env = "RBEE_CONNECT_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
-    pub connect_timeout: Option<Duration>,
-    /// Ask for the password of the login before anything else, for all hosts that want one
-    #[arg(long, conflicts_with = "password_file")]
-    pub ask_pass: bool,
-    /// Read the password of the login from a file that nobody else may read, or from stdin (`-`)
-    #[arg(long, env = "RBEE_PASSWORD_FILE", value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-    /// Also write a JUnit report
-    #[arg(long, env = "RBEE_JUNIT", value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// Also write annotations for GitHub Actions
-    #[arg(long, env = "RBEE_GITHUB")]
-    pub github: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum BuildWhere {
-    /// Once for all hosts that are alike: on the best of the selected ones, else here if this machine can
-    #[default]
-    Auto,
-    /// The same, never here
-    Host,
-    /// Here, once for all hosts that it is good for
-    Local,
-    /// On each host, for itself
-    Each,
-}
-
-impl From<BuildWhere> for BuildPlace {
-    fn from(place: BuildWhere) -> Self {
-        match place {
-            BuildWhere::Auto => Self::Auto,
-            BuildWhere::Host => Self::Host,
-            BuildWhere::Local => Self::Local,
-            BuildWhere::Each => Self::Each,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -378,21 +265,6 @@ pub enum ImportCommand {
     },
 }
 
-pub fn some_duration(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be longer than nothing".into()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn lease(text: &str) -> Result<Duration, String> {
-    match some_duration(text)? {
-        short if short < Duration::from_secs(2) => Err("must be at least 2s".into()),
-        duration => Ok(duration),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -400,5 +272,26 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_word_that_can_be_typed_is_explained() {
+        let mut silent = Vec::new();
+        look(&super::Args::command(), &mut silent);
+        assert!(silent.is_empty(), "without a line of help: {silent:#?}");
+    }
+
+    fn look(command: &clap::Command, silent: &mut Vec<String>) {
+        let shown =
+            |arg: &&clap::Arg| !arg.is_hide_set() && arg.get_help().is_none_or(|help| help.to_string().is_empty());
+        silent.extend(
+            command.get_arguments().filter(shown).map(|arg| format!("{}: {}", command.get_name(), arg.get_id())),
+        );
+        for inner in command.get_subcommands() {
+            if inner.get_about().is_none() {
+                silent.push(inner.get_name().to_owned());
+            }
+            look(inner, silent);
+        }
     }
 }

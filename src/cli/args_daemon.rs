@@ -58,7 +58,7 @@ pub enum FleetHiveCommand {
         /// Cancel its jobs instead of waiting for them
         #[arg(long)]
         now: bool,
-        /// Its state, too: ~/.local/state/rbee/hive
+        /// Remove its state, too: ~/.local/state/rbee/hive
         #[arg(long)]
         purge: bool,
         #[command(flatten)]

@@ -98,16 +98,23 @@ pub enum JobCommand {
     List,
     /// Show one job
     #[command(visible_alias = "show")]
-    Get { id: String },
+    Get {
+        /// Its id, as `job list` shows it
+        id: String,
+    },
     /// Show what a job says, from its beginning to its end; Ctrl+C leaves, and the job goes on
     Attach {
+        /// Its id, as `job list` shows it
         id: String,
         /// Begin behind the event with this number
         #[arg(long, value_name = "N", default_value_t = 0)]
         after: u64,
     },
     /// End a job, and say what was confirmed
-    Cancel { id: String },
+    Cancel {
+        /// Its id, as `job list` shows it
+        id: String,
+    },
     /// Let a hive run a command on its machine, or on hosts of its inventory
     Exec {
         /// Hosts of the hive's inventory instead of its own machine

@@ -84,7 +84,7 @@ pub struct StopFlags {
     /// Its process, its id from `process list`, or a worker's id
     #[arg(required_unless_present = "all")]
     pub which: Option<String>,
-    /// All of them, or all of that worker
+    /// End all of them, or all of that worker
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
@@ -95,10 +95,10 @@ pub struct StopFlags {
 pub struct LogsFlags {
     /// Its process, its id from `process list`, or a worker's id
     pub which: String,
-    /// And what comes, until it ends or Ctrl+C
+    /// Show what comes, too, until it ends or Ctrl+C
     #[arg(short, long)]
     pub follow: bool,
-    /// Lines from the end
+    /// How many lines from the end
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     pub lines: u32,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use super::{
 pub enum WorkerCommand {
     /// List the workers of the catalog that fit
     Available {
-        /// Those that fit nowhere, too
+        /// List those that fit nowhere, too
         #[arg(long)]
         all: bool,
         #[command(flatten)]
@@ -44,6 +44,7 @@ pub enum WorkerCommand {
     /// Remove a worker with its manifest and kept version; refused while it runs
     #[command(visible_alias = "rm")]
     Remove {
+        /// Its id
         worker: String,
         /// Remove it even while it runs, and even if the file is no longer the one that was installed
         #[arg(long)]

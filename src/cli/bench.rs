@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use super::{
-    Complaint, answer,
+    Complaint,
     args::{Global, InstallFlags, RunFlags},
     context::Context,
-    fleet, models, models_hive, offers, spawn,
+    document, fleet, models, models_hive, offers, spawn,
 };
 use crate::{
     engine::{
@@ -210,9 +210,9 @@ pub fn ended(run: &Run, conclusion: &Conclusion) -> Ended {
     let result = match &run.request {
         Request::Look { worker: None } => Some(offers::available_document(&run.catalog, conclusion)),
         Request::Look { worker: Some(id) } => Some(offers::one_document(&run.catalog, conclusion, id)),
-        request @ Request::Worker(_) => Some(answer::document(request.verb(), conclusion)),
+        request @ Request::Worker(_) => Some(document::document(request.verb(), conclusion)),
         request if request.changes() => None,
-        request => Some(answer::document(request.verb(), conclusion)),
+        request => Some(document::document(request.verb(), conclusion)),
     };
     Ended { exit: conclusion.summary.exit, error, result }
 }

@@ -18,7 +18,7 @@ use crate::{
     artifacts::{self, Artifacts, Bounds, CacheError, Entry, Kept, Store},
     vocab::{
         ExitCode, parse_duration,
-        text::{human_bytes, human_duration},
+        text::{counted, human_bytes, human_duration},
     },
     wire,
 };
@@ -29,10 +29,10 @@ pub enum CacheCommand {
     List,
     /// Remove what is older or more than asked; without options, everything
     Prune {
-        /// What was not used for so long, as 12h or 30d
+        /// Remove what was not used for so long, as 12h or 30d
         #[arg(long, value_name = "DUR", value_parser = age)]
         older_than: Option<Duration>,
-        /// What was not used for longest, until the rest is no more than this: 500 MB, 20GB
+        /// Remove what was not used for longest, until the rest is no more than this: 500 MB, 20GB
         #[arg(long, value_name = "SIZE", value_parser = size)]
         max_size: Option<u64>,
     },
@@ -156,8 +156,7 @@ fn listed(entries: &[Entry]) -> String {
 
 /// "3 programs, 41 MB".
 fn amount(entries: &[Entry]) -> String {
-    let s = if entries.len() == 1 { "" } else { "s" };
-    format!("{} program{s}, {}", entries.len(), human_bytes(sum(entries)))
+    format!("{}, {}", counted(entries.len(), "program"), human_bytes(sum(entries)))
 }
 
 fn sum(entries: &[Entry]) -> u64 {

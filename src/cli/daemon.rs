@@ -9,7 +9,7 @@ use super::{
     args::{Global, OutputForm, RunFlags},
     args_daemon::{FleetHiveCommand, HowFlags},
     asked::{Answer, Asked},
-    context, print, print_json, programs,
+    context, document, print, print_json, programs,
     table::table,
     tell,
 };
@@ -65,7 +65,7 @@ async fn bring(task: HiveTask, how: HowFlags, run: RunFlags) -> Result<Asked, Co
 /// A row a host, and what a person should know besides.
 pub fn show(global: &Global, conclusion: &Conclusion) {
     if global.output == OutputForm::Json {
-        print_json(&answer::document("hive status", conclusion));
+        print_json(&document::document("hive status", conclusion));
         return;
     }
     let rows: Vec<Vec<String>> = conclusion

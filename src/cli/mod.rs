@@ -6,9 +6,11 @@ mod answer;
 mod args;
 mod args_daemon;
 mod args_hive;
+mod args_install;
 mod args_model;
 mod args_once;
 mod args_prebuilt;
+mod args_run;
 mod args_sources;
 mod args_spawn;
 mod args_worker;
@@ -18,6 +20,7 @@ mod cache;
 mod catalogs;
 mod context;
 mod daemon;
+mod document;
 mod door;
 mod fleet;
 mod follow;
@@ -114,7 +117,7 @@ fn run() -> Result<ExitCode, Complaint> {
         Command::Recipe(command) => on_runtime(recipe::run(args.global, command)),
         Command::Hive(command) => on_runtime(hive::run(&args.global, command)),
         Command::Job(command) => on_runtime(job::run(&args.global, command)),
-        Command::Sandbox(command) => on_runtime(sandbox::run(command)),
+        Command::Sandbox(command) => on_runtime(sandbox::run(&args.global, command)),
         Command::Inventory(command) => inventory::run(&args.global, &command),
         Command::Completions { shell } => {
             let mut text = Vec::new();

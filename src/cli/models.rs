@@ -13,7 +13,7 @@ use super::{
     args_model::{Model, ModelCommand, ModelFlags},
     asked::{Answer, Asked},
     context::{self, Context},
-    fleet, job, models_hive, print, print_json,
+    document, fleet, job, models_hive, print, print_json,
     table::table,
 };
 use crate::{
@@ -172,7 +172,7 @@ fn hub_settings(folders: &Folders) -> Result<HubSettings, Complaint> {
 pub fn show(global: &Global, conclusion: &Conclusion) {
     let verb = "model";
     if global.output == OutputForm::Json {
-        return print_json(&answer::document(verb, conclusion));
+        return print_json(&document::document(verb, conclusion));
     }
     let mut head: &[&str] = &["HOST", "MODEL", "REVISION", "FILES", "SIZE"];
     let mut rows = Vec::new();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Complaint, answer,
     args::{Global, OutputForm},
-    print_json,
+    document, print_json,
     table::table,
 };
 use crate::{
@@ -59,7 +59,7 @@ pub fn available_document(catalog: &Catalog, conclusion: &Conclusion) -> Value {
         value
     });
     let workers: Vec<_> = workers.collect();
-    let mut document = answer::document("available", conclusion);
+    let mut document = document::document("available", conclusion);
     document["workers"] = workers.into();
     document["problems"] = catalog.problems().iter().map(ToString::to_string).collect();
     document
@@ -67,7 +67,7 @@ pub fn available_document(catalog: &Catalog, conclusion: &Conclusion) -> Value {
 
 /// One worker as a document: the catalog's word, and beside it what each host has.
 pub fn one_document(catalog: &Catalog, conclusion: &Conclusion, id: &WorkerId) -> Value {
-    let mut document = answer::document("get", conclusion);
+    let mut document = document::document("get", conclusion);
     document["id"] = id.as_str().into();
     document["catalog"] = catalog.list().find(|listed| listed.worker.id == *id).map_or(Value::Null, offer_value);
     let unfetched = document["catalog"].is_object().then(|| catalog.get(id).err()).flatten();

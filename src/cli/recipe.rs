@@ -25,7 +25,10 @@ use crate::{
     },
     inventory::Intent,
     recipe::{Lint, Severity, lint},
-    vocab::{ExitCode, Host, HostName, Route, text::printable},
+    vocab::{
+        ExitCode, Host, HostName, Route,
+        text::{counted, printable},
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -67,7 +70,7 @@ pub struct BuildFlags {
     /// Remove what stands in a package's place, whoever put it there
     #[arg(long)]
     replace: bool,
-    /// Limit for fetch, build and package [default: the worker's own, else 10m; cuda 20m]
+    /// Limit for fetch, build and package [default: the worker's own, else 10m; cuda 20m, metal and rocm 15m]
     #[arg(long, env = "RBEE_BUILD_TIMEOUT", value_name = "DUR", value_parser = some_duration)]
     build_timeout: Option<Duration>,
     /// Limit without output and without CPU time in a build [default: 5m]
@@ -210,9 +213,8 @@ fn judge(global: &Global, dir: &Path, authored: &Authored, reading: &Reading) ->
         for (file, line, severity, _, text) in &lints {
             print(&format!("{}:{line}: {}: {}\n", printable(file), severity.as_str(), printable(text)));
         }
-        let words = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         if !global.quiet {
-            tell(&format!("rbee: {}, {}\n", words(errors, "error"), words(warnings, "warning")));
+            tell(&format!("rbee: {}, {}\n", counted(errors, "error"), counted(warnings, "warning")));
         }
     }
     if errors > 0 { ExitCode::Failed } else { ExitCode::Ok }

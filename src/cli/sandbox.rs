@@ -2,20 +2,25 @@
 
 use std::{path::Path, time::Duration};
 
+use serde_json::{Value, json};
+
 use super::{
     Complaint,
-    args::{SandboxCommand, SandboxPlace},
-    print,
+    args::{Global, OutputForm, SandboxCommand, SandboxPlace},
+    print, print_json,
 };
 use crate::{
-    sandbox::{self, Options, Sandbox, SandboxError, Status, Toolchain, hub::TOKEN},
-    vocab::{ExitCode, text::sh_quote},
+    sandbox::{self, HostAddress, Options, Sandbox, SandboxError, Status, Toolchain, hub::TOKEN},
+    vocab::{
+        ExitCode,
+        text::{counted, sh_quote},
+    },
 };
 
 /// A thousand hosts start in a few seconds; a busy machine takes longer.
 const START: Duration = Duration::from_secs(120);
 
-pub async fn run(command: SandboxCommand) -> Result<ExitCode, Complaint> {
+pub async fn run(global: &Global, command: SandboxCommand) -> Result<ExitCode, Complaint> {
     match command {
         SandboxCommand::Up { count, place: SandboxPlace { dir }, hub, detach } if detach => {
             let exe = std::env::current_exe().map_err(|error| Complaint::usage(error.to_string()))?;
@@ -51,9 +56,10 @@ pub async fn run(command: SandboxCommand) -> Result<ExitCode, Complaint> {
         }
         SandboxCommand::Status(SandboxPlace { dir }) => {
             match sandbox::status(&dir).map_err(complain)? {
+                status if global.output == OutputForm::Json => print_json(&document(&status)),
                 Status::Down => print("no sandbox is running\n"),
                 Status::Up { pid, hosts, hub } => {
-                    print(&format!("running: pid {pid}, {} hosts\n", hosts.len()));
+                    print(&format!("running: pid {pid}, {}\n", counted(hosts.len(), "host")));
                     for host in hosts {
                         print(&format!("{}  127.0.0.1:{}\n", host.name, host.port));
                     }
@@ -67,13 +73,27 @@ pub async fn run(command: SandboxCommand) -> Result<ExitCode, Complaint> {
     }
 }
 
+fn document(status: &Status) -> Value {
+    match status {
+        Status::Down => json!({ "v": 1, "state": "down" }),
+        Status::Up { pid, hosts, hub } => {
+            let host =
+                |host: &HostAddress| json!({ "host": host.name.as_str(), "address": "127.0.0.1", "port": host.port });
+            let hosts: Vec<_> = hosts.iter().map(host).collect();
+            json!({ "v": 1, "state": "running", "pid": pid, "hosts": hosts, "hub": hub })
+        }
+    }
+}
+
 fn greeting(dir: &Path, hosts: usize) -> String {
     let dir = dir.to_string_lossy();
     let dir = dir.trim_end_matches('/');
     let (inventory, config) = (format!("{dir}/inventory.toml"), format!("{dir}/ssh_config"));
     format!(
-        "{hosts} hosts are ready\n\
+        "{} {} ready\n\
          try:     rbee -i {} -F {} fleet ping\n",
+        counted(hosts, "host"),
+        if hosts == 1 { "is" } else { "are" },
         sh_quote(&inventory),
         sh_quote(&config)
     )

@@ -9,6 +9,7 @@ use crate::{
     report::Screen,
     scope::{Prompt, Scope},
     target::ssh::Station,
+    vocab::text::counted,
 };
 
 /// Decides about the new keys of all hosts, and carries that out; yields whether the table was shown with the question.
@@ -61,7 +62,6 @@ fn declined(error: &str) -> Decision {
 /// `12 new keys of 5 hosts to ~/.ssh/known_hosts`
 fn what(proposed: &[Station], home: &str) -> String {
     let keys: usize = proposed.iter().map(|station| station.new_keys().count()).sum();
-    let count = |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
     let mut files: Vec<String> = Vec::new();
     for file in proposed.iter().filter_map(|station| station.file.as_ref()) {
         let file = file.display().to_string();
@@ -77,5 +77,5 @@ fn what(proposed: &[Station], home: &str) -> String {
         0..=3 => files.join(", "),
         n => format!("{} and {} other files", files[0], n - 1),
     };
-    format!("{} of {} to {to}", count(keys, "new key"), count(proposed.len(), "host"))
+    format!("{} of {} to {to}", counted(keys, "new key"), counted(proposed.len(), "host"))
 }

@@ -21,7 +21,10 @@ use crate::{
     preflight::check::{Grade, Role, Verdict},
     scope::Scope,
     target::{Captured, Command, Target, ssh::Station},
-    vocab::{Digest, Facts, Host, Manifest, WorkerId, text::human_duration},
+    vocab::{
+        Digest, Facts, Host, Manifest, WorkerId,
+        text::{counted, human_duration},
+    },
     workers::Started,
 };
 
@@ -109,7 +112,7 @@ impl Finding {
                 let warnings = verdicts.iter().filter(|v| v.grade == Grade::Warn).count();
                 match warnings {
                     0 => format!("{}: all is well", facts.platform()),
-                    n => format!("{}: {n} warning{}", facts.platform(), if n == 1 { "" } else { "s" }),
+                    n => format!("{}: {}", facts.platform(), counted(n, "warning")),
                 }
             }
             Self::Status(workers) => installed(workers.iter()),

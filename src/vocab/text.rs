@@ -81,14 +81,19 @@ pub fn human_bytes(bytes: u64) -> String {
     }
 }
 
+/// Counts things with a regular plural: `1 host`, `3 hosts`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Writes a duration as people do: `0.4s`, `12s`, `3m10s`, `2h05m`.
 pub fn human_duration(duration: Duration) -> String {
-    let secs = duration.as_secs_f64();
-    match secs {
-        s if s < 9.95 => format!("{s:.1}s"),
-        s if s < 59.5 => format!("{s:.0}s"),
-        s if s < 3600.0 => format!("{}m{:02}s", secs as u64 / 60, secs as u64 % 60),
-        _ => format!("{}h{:02}m", secs as u64 / 3600, secs as u64 % 3600 / 60),
+    let exact = duration.as_secs_f64();
+    match exact.round() as u64 {
+        _ if exact < 9.95 => format!("{exact:.1}s"),
+        secs @ ..60 => format!("{secs}s"),
+        secs @ ..3600 => format!("{}m{:02}s", secs / 60, secs % 60),
+        secs => format!("{}h{:02}m", secs / 3600, secs % 3600 / 60),
     }
 }
 
@@ -119,7 +124,10 @@ mod tests {
         assert_eq!(human_bytes(1_400_000_000), "1.4 GB");
         assert_eq!(human_bytes(999_999), "1.0 MB");
         assert_eq!(human_duration(Duration::from_millis(420)), "0.4s");
+        assert_eq!(human_duration(Duration::from_millis(59_400)), "59s");
+        assert_eq!(human_duration(Duration::from_millis(59_600)), "1m00s");
         assert_eq!(human_duration(Duration::from_secs(190)), "3m10s");
+        assert_eq!(human_duration(Duration::from_millis(3_599_700)), "1h00m");
         assert_eq!(human_duration(Duration::from_secs(7500)), "2h05m");
     }
 }

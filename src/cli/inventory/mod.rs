@@ -3,12 +3,17 @@
 mod explain;
 mod import;
 
+use serde_json::json;
+
 use super::{
     Complaint,
-    args::{Global, InventoryCommand},
-    context, print, tell,
+    args::{Global, InventoryCommand, OutputForm},
+    context, print, print_json, tell,
 };
-use crate::{inventory, vocab::ExitCode};
+use crate::{
+    inventory,
+    vocab::{ExitCode, text::counted},
+};
 
 pub fn run(global: &Global, command: &InventoryCommand) -> Result<ExitCode, Complaint> {
     match command {
@@ -24,7 +29,14 @@ fn check(global: &Global) -> Result<ExitCode, Complaint> {
     match inventory::load(&source, &home) {
         Ok(inventory) => {
             let groups: Vec<_> = inventory.groups().collect();
-            print(&format!("{} hosts, groups: {}\n", inventory.hosts().len(), groups.join(", ")));
+            let hosts = inventory.hosts();
+            if global.output == OutputForm::Json {
+                let names: Vec<_> = hosts.iter().map(|host| host.name.as_str()).collect();
+                print_json(&json!({ "v": 1, "hosts": names, "groups": groups }));
+                return Ok(ExitCode::Ok);
+            }
+            let groups = if groups.is_empty() { "no groups".into() } else { format!("groups: {}", groups.join(", ")) };
+            print(&format!("{}, {groups}\n", counted(hosts.len(), "host")));
             Ok(ExitCode::Ok)
         }
         Err(error) if !error.problems().is_empty() => {
