@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncWriteExt, copy},
     net::{TcpListener, UnixStream},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +62,8 @@ async fn serve_here(global: &Global, flags: ServeFlags) -> Result<ExitCode, Comp
             .with_max_level(level)
             .init();
     }
+    // Before anybody can know that it is there, and end it.
+    let signals = Signals::catch()?;
     let places = Places::find()?;
     let cannot = |what: &str, error: &dyn std::fmt::Display| Complaint {
         text: format!("cannot {what}: {error}"),
@@ -111,7 +113,7 @@ async fn serve_here(global: &Global, flags: ServeFlags) -> Result<ExitCode, Comp
         _ => print(&format!("listening on unix:{path} and {url}\n")),
     }
     tracing::info!(socket = path, url, version = env!("CARGO_PKG_VERSION"), "hive");
-    let closed = until_ended(&registry).await?;
+    let closed = until_ended(&registry, signals).await?;
     expiring.abort();
     stop.cancel();
     let _ = serving.await;
@@ -149,11 +151,21 @@ fn record(file: &mut fs::File, port: u16) -> std::io::Result<()> {
     file.write_all(format!("{}\n", line.replace('\n', " ")).as_bytes())
 }
 
+/// What ends a hive from outside.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, Complaint> {
+        let handler = |kind| signal(kind).map_err(|error| Complaint::usage(format!("cannot handle signals: {error}")));
+        Ok(Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())? })
+    }
+}
+
 /// Serves until a signal or a client ends it, and all jobs have ended.
-async fn until_ended(registry: &Registry) -> Result<Closed, Complaint> {
-    let handler = |kind| signal(kind).map_err(|error| Complaint::usage(format!("cannot handle signals: {error}")));
-    let mut interrupt = handler(SignalKind::interrupt())?;
-    let mut terminate = handler(SignalKind::terminate())?;
+async fn until_ended(registry: &Registry, mut signals: Signals) -> Result<Closed, Complaint> {
     let ended = async {
         registry.stopped_taking().await;
         registry.all_ended().await
@@ -162,8 +174,8 @@ async fn until_ended(registry: &Registry) -> Result<Closed, Complaint> {
     for nth in 1.. {
         let (name, reason) = tokio::select! {
             closed = ended.as_mut() => return Ok(closed),
-            _ = interrupt.recv() => ("SIGINT", CancelReason::Interrupt),
-            _ = terminate.recv() => ("SIGTERM", CancelReason::Terminate),
+            _ = signals.interrupt.recv() => ("SIGINT", CancelReason::Interrupt),
+            _ = signals.terminate.recv() => ("SIGTERM", CancelReason::Terminate),
         };
         match nth {
             1 => {

@@ -2,7 +2,12 @@
 
 use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::{
+    Router,
+    body::Body,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use hyper::{
     Request,
     body::Incoming,
@@ -17,10 +22,11 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixStream},
     sync::Semaphore,
+    task::JoinError,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Door, guard::Peer, patience::Patient, routes::router, socket::Socket};
+use super::{Door, guard::Peer, patience::Patient, problem::Problem, routes::router, socket::Socket};
 use crate::vocab::Secret;
 
 /// Bytes of headers, and bytes that wait for a reader.
@@ -140,6 +146,11 @@ impl Room {
     }
 }
 
+fn bug(error: &JoinError) -> Response {
+    tracing::error!("a bug in rbee: {error}");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a bug in rbee; the hive's log has more of it").into_response()
+}
+
 async fn talk<S>(stream: S, peer: Peer, router: Router, patience: Patience, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -148,8 +159,9 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
-        let answer = routed.call(request);
-        async move { answer.await as Result<_, Infallible> }
+        // On its own: what was asked is done, even if whoever asked is gone before it began.
+        let answer = tokio::spawn(routed.call(request));
+        async move { answer.await.unwrap_or_else(|error| Ok::<_, Infallible>(bug(&error))) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

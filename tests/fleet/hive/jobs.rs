@@ -103,6 +103,23 @@ fn a_client_that_goes_away_cancels_nothing() {
 }
 
 #[test]
+fn a_cancel_counts_even_if_nobody_waits_for_its_answer() {
+    let stage = Stage::new(&[]);
+    let hive = stage.hive("");
+    for nth in 0..5 {
+        let word = token();
+        let id = hive.exec(&format!("trap '' TERM; env -i setsid sleep {word} & sleep {word}"));
+        until_seen(&word, 2);
+        let mut stream = hive.stream();
+        write!(stream, "DELETE /v1/jobs/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        drop(stream);
+        let job = hive.until_state(&id, "cancelled");
+        assert_eq!(job["remains"]["confirmed"], true, "{nth}: {job:#}");
+        assert_eq!(processes_with(&word), [] as [u32; 0]);
+    }
+}
+
+#[test]
 fn a_deadline_cleans_as_a_cancel_does() {
     let stage = Stage::new(&[]);
     let hive = stage.hive("");
