@@ -92,6 +92,12 @@ mod tests {
         assert!(keeper(&argv, &launch, false, false).starts_with("RESTART=''\nKEYENV=''\n"));
     }
 
+    /// Whether cgroups are as root finds them on a machine.
+    fn has_cgroups() -> bool {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        mounts.lines().any(|line| line.split(' ').nth(2) == Some("cgroup2"))
+    }
+
     /// A chatty program under every shell that is here, and a log that may have three pieces.
     #[test]
     #[cfg(target_os = "linux")]
@@ -116,6 +122,12 @@ mod tests {
                 continue;
             }
             assert_eq!(status.code(), Some(7), "{shell:?}");
+            // Its cgroup, where it had one, is empty now.
+            if let Ok(cgroup) = fs::read_to_string(dir.path().join("cgroup")) {
+                fs::remove_dir(cgroup.trim_end()).unwrap();
+            } else {
+                assert!(!nix::unistd::geteuid().is_root() || !has_cgroups(), "{shell:?}");
+            }
             let log = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
             let all: String = ["log.3", "log.2", "log.1", "log"].map(log).concat();
             assert!(all.ends_with("line 39\n") && !all.contains("line 0\n"), "{shell:?}: {all}");

@@ -34,8 +34,8 @@ impl Drop for Mine {
 }
 
 /// A worker that does what its arguments say: `sick` never gets healthy, `deaf` ignores TERM, `escape` starts what leaves its
-/// session, one without any environment; `die` says why it cannot, `key` writes down which API key it was given. `hold FILE`
-/// waits for FILE, and dies.
+/// session, `vanish` what has no environment, either; `die` says why it cannot, `key` writes down which API key it was given.
+/// `hold FILE` waits for FILE, and dies.
 const SERVER: &str = r##"#!/usr/bin/env python3
 import http.server, os, signal, socket, subprocess, sys, time
 words = sys.argv[1:]
@@ -51,6 +51,8 @@ if "deaf" in words:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if "escape" in words:
     subprocess.Popen(["setsid", "sleep", words[-1]])
+if "vanish" in words:
+    subprocess.Popen(["setsid", "sleep", words[-1]], env={})
 if "key" in words:
     open(os.path.join(os.environ["HOME"], "key-seen"), "w").write(os.environ.get("SRV_KEY", ""))
 if "hold" in words and not os.path.exists(words[-1] + ".held"):
@@ -244,6 +246,34 @@ fn what_is_cancelled_before_it_is_healthy_is_gone() {
     stage.lab.sshd("one").cut();
     drop(live);
     eventually_sync("its own end", || processes_with(&token).is_empty());
+}
+
+/// Root has a cgroup for each worker; others know only who was born with its mark.
+#[test]
+#[ignore = "needs root"]
+fn rooted_what_leaves_session_and_environment_is_found_by_its_cgroup() {
+    let (stage, token) = (Stage::new(&[]), token());
+    let _mine = Mine(token.clone());
+    let catalog = stage.server("local");
+    let gone = |ran: &Ran| {
+        assert_eq!(processes_with(&token), Vec::<u32>::new(), "{ran}");
+        assert_eq!(stage.folders("local"), Vec::<PathBuf>::new(), "{ran}");
+    };
+    let mut command = stage.bare();
+    command.args(["--catalog", &catalog, "worker", "spawn", "--", "sick", "vanish", &token]);
+    let live = crate::stage::Live::start(command);
+    until_seen(&format!("sleep\0{token}"), 1);
+    live.signal(Signal::SIGINT);
+    gone(&live.end().exits(130));
+    let ran = stage.run_here(&format!("--catalog {catalog} worker spawn -- vanish {token}")).exits(0);
+    let (pid, _) = spawned(&ran);
+    until_seen(&format!("sleep\0{token}"), 1);
+    // Even when nobody else of it is left.
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+    let id = stage.processes("worker ps")[0]["id"].as_str().unwrap().to_owned();
+    let cgroup = fs::read_to_string(stage.folders("local")[0].join("cgroup")).unwrap();
+    gone(&stage.run_here(&format!("worker stop {id}")).exits(0));
+    assert!(!Path::new(cgroup.trim_end()).exists());
 }
 
 #[test]

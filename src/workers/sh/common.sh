@@ -23,10 +23,10 @@ lives() {
   [ ! -r /proc/self/stat ] || { stat "$1" && [ "$st" != Z ]; }
 }
 
-# Sets k and w to the keeper and the worker of the folder $1 with the time of their birth, `own` to the session that is
-# theirs, and `left` to the living processes that came from them.
+# Sets k and w to the keeper and the worker of the folder $1 with the time of their birth, `own` to the session and `cg` to
+# the cgroup that are theirs, and `left` to the living processes that came from them.
 members() {
-  k='' ks='' kb='' w='' ws='' left='' own=''
+  k='' ks='' kb='' w='' ws='' left='' own='' cg=''
   { read -r k ks kb <"$1/keeper"; } 2>/dev/null
   { read -r w ws <"$1/worker"; } 2>/dev/null
   # After another boot, numbers mean nothing.
@@ -40,6 +40,12 @@ members() {
         stat "$p" && [ "$st" != Z ] && [ "$se" = "$own" ] && left="$left $p"
       done
     fi
+    { IFS= read -r cg <"$1/cgroup"; } 2>/dev/null
+    # Nobody else's has this name, and after another boot it is not there.
+    case $cg in */rbee-worker-"${1##*/}" | */rbee-worker-"${1##*/}.service") ;; *) cg='' ;; esac
+    [ -z "$cg" ] || while read -r p; do
+      case " $left " in *" $p "*) ;; *) stat "$p" && [ "$st" != Z ] && left="$left $p" ;; esac
+    done 2>/dev/null <"$cg/cgroup.procs"
     marked "${1##*/}"
   else
     for p in $own "$1"/in/* "$1"/out/*; do
@@ -76,6 +82,7 @@ strike() {
   {
     [ -z "$own" ] || kill "-$1" "-$own"
     kill "-$1" $left
+    [ "$1" != KILL ] || [ -z "$cg" ] || put 1 >"$cg/cgroup.kill"
     # A stopped process does not hear a TERM.
     [ "$1" = KILL ] || kill -CONT $left
   } 2>/dev/null
@@ -105,6 +112,12 @@ finish() {
     n=$((n - 1))
   done
   return 1
+}
+
+# Takes away what is left of the folder $1, of which nothing runs any more.
+forget() {
+  { IFS= read -r cg <"$1/cgroup"; } 2>/dev/null && case $cg in */rbee-worker-"${1##*/}") rmdir "$cg" 2>/dev/null ;; esac
+  rm -rf "$1"
 }
 
 # Asks http://HOST:PORT/PATH ($1 $2 $3) for a few seconds with whatever there is; h is the status, or empty.

@@ -5,6 +5,26 @@ umask 077
 D=${0%/*}
 # Nobody is here who does not stand in the box, unless it was kept.
 [ -d "$D/kept" ] || { true >"$D/in/$$"; } 2>/dev/null || exit 1
+# A cgroup of its own, where one can be had: what comes from here cannot leave it. It is known before anybody is in it. A
+# service has one already; a run's is not left.
+cage() {
+  while read -r _ c u _; do [ "$u" != cgroup2 ] || break; done </proc/mounts
+  [ "$u" = cgroup2 ] || return
+  while IFS= read -r u; do
+    case $u in 0::*) c=$c${u#0::} ;; esac
+  done </proc/self/cgroup
+  case $c in
+    *\\* | */rbee-[0-9a-f]*-[0-9]*) return ;;
+    */"rbee-worker-${D##*/}.service") put "$c" >"$D/cgroup" && cg=$c; return ;;
+    */rbee-worker-*) c=${c%%/rbee-worker-*} ;;
+  esac
+  c=${c%/}
+  [ -w "$c/cgroup.procs" ] || return
+  c=$c/rbee-worker-${D##*/}
+  mkdir -p "$c" && put "$c" >"$D/cgroup" && put "$$" >"$c/cgroup.procs" && cg=$c
+}
+cg=''
+cage 2>/dev/null
 cd "$HOME" || cd / || exit
 me
 put "$$ $s ${boot:-none}" >"$D/keeper.new" && mv "$D/keeper.new" "$D/keeper" || exit
@@ -52,7 +72,9 @@ lonely() {
     sleep 1
     [ ! -d "$D/kept" ] || return
   done
-  mv "$D/in" "$D/out" && kill -KILL "-$$"
+  mv "$D/in" "$D/out" || return
+  [ -z "$cg" ] || put 1 >"$cg/cgroup.kill"
+  kill -KILL "-$$"
 }
 
 rm -f "$D/pipe" "$D/ended"

@@ -8,7 +8,7 @@ mkdir -p "$W" && chmod 700 "$W" || exit
 # What a power loss, or worse, has left: nobody lets it go any more.
 find "$W" -mindepth 1 -maxdepth 1 -name 'w*' -type d -mmin +1440 2>/dev/null | while IFS= read -r l; do
   members "$l"
-  [ -d "$l/kept" ] || [ -n "$left" ] || rm -rf "$l"
+  [ -d "$l/kept" ] || [ -n "$left" ] || forget "$l"
 done
 born "$PPID"
 mkdir "$d" "$d/in" && put "$PPID $s" >"$d/lane" || exit

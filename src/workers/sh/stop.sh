@@ -4,5 +4,5 @@ d=$W/$ID
 [ -d "$d/kept" ] || { put absent; exit 0; }
 down || { put 'its keeper of services does not answer' >&2; exit 1; }
 finish "$d" || { put "left$left"; exit 0; }
-unplace && rm -rf "$d" || exit
+unplace && forget "$d" || exit
 put "gone $how"

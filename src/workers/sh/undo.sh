@@ -5,4 +5,4 @@ d=$W/$ID
 mv "$d/in" "$d/out" 2>/dev/null
 [ ! -d "$d/kept" ] || exit 0
 down
-finish "$d" && unplace && rm -rf "$d" || { put "left$left"; exit 1; }
+finish "$d" && unplace && forget "$d" || { put "left$left"; exit 1; }
