@@ -95,3 +95,45 @@ impl hyper::body::Body for Channel {
         self.0.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        job::{Ended, Limits, Order, Registry},
+        vocab::ExitCode,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_job_shows_that_somebody_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open(dir.path().join("jobs"), Limits::default()).unwrap();
+        let work = |scope: crate::scope::Scope| async move {
+            scope.cancel().cancelled().await;
+            Ended { exit: ExitCode::Interrupted, error: None, result: None }
+        };
+        let order = Order {
+            verb: "exec".into(),
+            submission: json!({}),
+            hosts: Vec::new(),
+            limit: None,
+            work: Box::new(move |scope| Box::pin(work(scope))),
+        };
+        let job = registry.submit(order).unwrap();
+        let door = Door::of_run(registry.clone());
+        let answer = show(State(door), Path(job.id().to_string()), HeaderMap::new()).await.unwrap();
+        let mut body = answer.into_body();
+        let (mut seen, start) = (Vec::new(), tokio::time::Instant::now());
+        while String::from_utf8_lossy(&seen).matches(": there\n\n").count() < 3 {
+            seen.extend(body.frame().await.unwrap().unwrap().into_data().unwrap());
+        }
+        let took = start.elapsed();
+        assert!(took >= 3 * KEEPALIVE && took < 4 * KEEPALIVE, "{took:?}");
+        registry.cancel(job.id().as_str(), "a test").await;
+        let rest = body.collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&rest).contains("job_finished"), "{rest:?}");
+    }
+}

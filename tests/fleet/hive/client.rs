@@ -1,8 +1,11 @@
 //! `rbee` as a client of hives and of runs in other terminals.
 
 use std::{
-    fs,
+    fs, io,
+    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     os::unix::fs::symlink,
+    sync::{Arc, Mutex},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -89,7 +92,11 @@ fn a_submitted_job_looks_as_if_it_ran_here() {
     run(&stage, &["worker", "list", "--hive", &socket]).exits(0);
     run(&stage, &["worker", "install", "echo-worker@9.9", "--hive", &socket]).exits(5).says("9.9");
     run(&stage, &["worker", "install", "echo-worker@", "--hive", &socket]).exits(2).says("no version");
-    run(&stage, &["--timeout", "300ms", "job", "exec", "--hive", &socket, "--", "sleep 60"]).exits(124);
+    // Whoever has no more time has the job ended, too.
+    let word = token();
+    let script = format!("trap '' TERM; env -i setsid sleep {word} & sleep {word}");
+    run(&stage, &["--timeout", "2s", "job", "exec", "--hive", &socket, "--", &script]).exits(124);
+    assert_eq!(processes_with(&word), [] as [u32; 0]);
     run(&stage, &["worker", "install", "nothing-like-it", "--hive", &socket]).exits(2).says("nothing-like-it");
     run(&stage, &["job", "exec", "--hive", "http://192.0.2.1:1", "--", "true"]).exits(2).says("--host");
     run(&stage, &["job", "exec", "--hive", "unix:/nowhere", "--", "true"]).exits(4).says("/nowhere");
@@ -117,6 +124,83 @@ fn detaching_needs_a_hive_and_comes_back_later() {
     assert_eq!(ran.lines()[0]["seq"], 3, "{ran}");
     let last = hive.job(&id)["last_event"].to_string();
     run(&stage, &["job", "attach", &id, "--after", &last]).exits(0);
+}
+
+/// A way to a hive that can be cut; it is there again at once.
+struct Relay {
+    port: u16,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Relay {
+    fn to(port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let relay = Self { port: listener.local_addr().unwrap().port(), open: Arc::default() };
+        let open = relay.open.clone();
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { continue };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    thread::spawn(move || {
+                        let _ = io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Write);
+                    });
+                }
+                open.lock().unwrap().extend([near, far]);
+            }
+        });
+        relay
+    }
+
+    fn cut(&self) {
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_was_cut_off_comes_back_and_misses_nothing() {
+    let stage = Stage::new(&[]);
+    let hive = stage.hive("");
+    let relay = Relay::to(hive.port);
+    let gates = ["first", "second"].map(|name| stage.lab.dir().join(name));
+    let wait = |gate: &std::path::Path| format!("until [ -e {} ]; do sleep 0.1; done", gate.display());
+    let script =
+        format!("seq 1 1000; {}; seq 1001 2000; {}; seq 2001 3000; echo end", wait(&gates[0]), wait(&gates[1]));
+    let url = format!("http://127.0.0.1:{}", relay.port);
+    let mut live = Live::start(stage.words(&["--output", "json", "job", "exec", "--hive", &url, "--", &script]));
+    for (gate, seen) in gates.iter().zip(["1000", "2000"]) {
+        live.until(|event| event["text"] == seen).unwrap();
+        relay.cut();
+        fs::write(gate, "").unwrap();
+    }
+    let ran = live.end().exits(0);
+    let events = ran.lines();
+    for (nth, event) in events.iter().enumerate() {
+        assert_eq!(event["seq"].as_u64(), Some(nth as u64 + 1), "{ran}");
+    }
+    let said: Vec<String> = (1..=3000).map(|number| number.to_string()).chain(["end".to_owned()]).collect();
+    assert_eq!(lines(&events), said);
+}
+
+#[test]
+fn a_reader_outlives_the_hive_and_is_told_the_end_by_the_next_one() {
+    let stage = Stage::new(&[]);
+    let hive = stage.hive("");
+    let (word, port) = (token(), hive.port);
+    let id = hive.exec(&format!("echo here; sleep {word}"));
+    let mut live = Live::start(stage.words(&["--output", "json", "job", "attach", &id]));
+    live.until_line("here");
+    hive.live.signal(Signal::SIGKILL);
+    hive.live.end();
+    let hive = Hive::start(stage.command(&format!("--output json hive serve --port {port}")), &stage.lab.home());
+    let ran = live.end().exits(6);
+    let last = ran.lines().pop().unwrap();
+    assert_eq!((&last["type"], &last["state"]), (&"job_finished".into(), &"failed".into()), "{ran}");
+    crate::support::eventually_sync("the end of what it ran", || processes_with(&word).is_empty());
+    hive.end().exits(0);
 }
 
 #[test]

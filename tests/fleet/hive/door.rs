@@ -121,6 +121,11 @@ fn paths_and_ids_stay_names() {
             assert!(!refused.body.contains('\u{1b}'), "{refused:?}");
         }
     }
+    for model in [&shown, "..", "../../victim", "org/..", "org/../victim", "org/repo@../x", "org/repo:file.gguf"] {
+        let submission = json!({ "operation": "model_remove", "model": model });
+        let refused = hive.ask("POST", "/v1/jobs", Some(&submission));
+        assert!([409, 422].contains(&refused.status), "{model}: {refused:?}");
+    }
     for id in ["..", "..%2f..%2fvictim", "%2fetc%2fpasswd", "%00", "%ff", "a%20b"] {
         for method in ["GET", "DELETE"] {
             let refused = hive.ask(method, &format!("/v1/jobs/{id}"), None);
