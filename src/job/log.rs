@@ -18,6 +18,8 @@ use std::{
 
 use tokio::sync::{Semaphore, watch};
 
+use super::budget::Budget;
+
 /// Bytes that are gathered before they are written.
 const GATHER: usize = 32 << 10;
 /// Bytes kept in memory when the disk takes none.
@@ -57,6 +59,7 @@ pub struct Log {
     index: Mutex<Index>,
     pub(super) published: watch::Sender<Mark>,
     pub(super) reading: Semaphore,
+    pub(super) budget: Budget,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +122,7 @@ impl Log {
             index: Mutex::new(index),
             published: watch::Sender::new(mark),
             reading: Semaphore::new(READING),
+            budget: Budget::default(),
         }
     }
 

@@ -197,3 +197,43 @@ async fn many_readers_see_one_order() {
         assert_eq!(task.await.unwrap(), count + 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn readers_of_a_job_that_runs_share_a_budget() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Arc::new(Log::new(dir.path(), Bounds::default()));
+    let count = 20_000;
+    fill(&log, count);
+    log.flush();
+    let bytes: usize = (1..=count).map(|number| text(number).len() + 1).sum();
+    // The clock stands still but for what somebody waits for.
+    let start = tokio::time::Instant::now();
+    let readers: Vec<_> = (0..50)
+        .map(|_| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                let mut cursor = Cursor::default();
+                while cursor.seen < count {
+                    assert!(log.next(&mut cursor).await.is_some());
+                }
+                cursor
+            })
+        })
+        .collect();
+    let mut cursor = Cursor::default();
+    for reader in readers {
+        cursor = reader.await.unwrap();
+    }
+    let took = start.elapsed();
+    // All but what the last few of them took at once.
+    let rate = 50.0 * bytes as f64 / took.as_secs_f64();
+    assert!(rate < (70 << 20) as f64, "{rate} bytes a second");
+    // Nobody waits when it is over.
+    log.end(text);
+    let start = tokio::time::Instant::now();
+    for _ in 0..50 {
+        assert_eq!(read_to_end(&log, Cursor::default()).await.len() as u64, count + 1);
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert!(log.next(&mut cursor).await.is_some() && log.next(&mut cursor).await.is_none());
+}
