@@ -157,6 +157,9 @@ pub async fn prove_blobs(
     mend: bool,
 ) -> Result<Vec<(String, String)>, ModelError> {
     let mut bad = Vec::new();
+    if blobs.is_empty() {
+        return Ok(bad);
+    }
     for piece in script::pieces(blobs, |_| 90) {
         let listed: Vec<String> = piece.iter().map(|(blob, size)| format!("{blob} {size}")).collect();
         let go = if mend { "yes" } else { "" };

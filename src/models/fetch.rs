@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ModelError,
+    cache::prove,
     hub::Link,
     manifest::ModelFile,
     parts::{self, Parts, Rest},
@@ -95,8 +96,13 @@ pub async fn lacking(
 ) -> Result<Option<Parts>, ModelError> {
     let mut seen = survey(scope, target, &shipment.manifest, &[file], Look::Files).await?;
     if seen.has(file) {
-        tally.settle(file.size);
-        return Ok(None);
+        // Whoever brought it may have looked at its length only.
+        let files: &[&ModelFile] = if seen.has_proven(file) { &[] } else { &[file] };
+        let Some((_, why)) = prove(scope, target, &shipment.manifest, files, true).await?.pop() else {
+            tally.settle(file.size);
+            return Ok(None);
+        };
+        scope.notice(Level::Warning, format!("{}: {why}; fetching it again", file.path), None);
     }
     Ok(Some(seen.parts.remove(&file.blob).unwrap_or_default()))
 }

@@ -161,9 +161,10 @@ pub fn plan(manifest: &Manifest, survey: &Survey, options: &Options) -> Result<H
         );
     }
     let largest = plan.missing.iter().map(|file| file.size).max().unwrap_or(0);
-    let moving = (cut_for(largest, options.connections) * u64::from(options.connections)).min(largest);
+    // A segment is twice there while it is appended.
+    let moving = if options.connections > 1 { cut_for(largest, options.connections).min(largest) } else { 0 };
     let spare = plan.to_come() / 20;
-    let wanted = plan.to_come().saturating_add(if options.connections > 1 { moving } else { 0 }).saturating_add(spare);
+    let wanted = plan.to_come().saturating_add(moving).saturating_add(spare);
     if let Some(free) = survey.free.filter(|free| *free < wanted && !options.force_disk) {
         return Err(ModelError::Room { free, wanted });
     }
@@ -251,6 +252,9 @@ mod tests {
         let mut tight = host("");
         tight.free = Some(600_000_000);
         assert!(matches!(plan(&manifest(), &tight, &small), Err(ModelError::Room { wanted: 1_050_000_105, .. })));
+        let wide = plan(&manifest(), &tight, &Options::default());
+        let most = 1_050_000_105 + cut_for(1_000_000_000, 16);
+        assert!(matches!(wide, Err(ModelError::Room { wanted, .. }) if wanted == most && most < 1_090_000_000));
         assert!(plan(&manifest(), &tight, &Options { force_disk: true, ..small.clone() }).is_ok());
         let mut half = host(&format!("cut {0} 500000000\npart {0} base 500000000\n", "a".repeat(64)));
         half.free = Some(600_000_000);

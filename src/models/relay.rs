@@ -3,13 +3,14 @@
 //! # Theory of operation
 //! The first host that needs a blob fetches it here, by the very code that fetches on a host, into a store of this
 //! machine's; a blob that this machine's own cache has is taken from there. What was cut off stays in the store and is
-//! gone on with, and what all hosts have got goes. Then each host gets the segments that it lacks, each
-//! proven as it arrives, under the names that the hub's way uses. So what is cut off is gone on with, by whichever way,
-//! and the same script proves the whole and gives it its name.
+//! gone on with, and what all hosts have got goes. Then each host gets the segments that it lacks, each proven as it
+//! arrives, under the names that the hub's way uses. So what is cut off is gone on with, by whichever way, and the same
+//! script proves the whole and gives it its name.
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    pin::pin,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -37,6 +38,9 @@ use crate::{
         text::{human_bytes, sh_quote},
     },
 };
+
+/// Between two words about what comes to this machine.
+const TELL: Duration = Duration::from_secs(10);
 
 /// Brings one large blob to the host through this machine.
 ///
@@ -128,13 +132,30 @@ async fn spooled(scope: &Scope, shipment: &Shipment, file: &ModelFile, tally: &T
         let cache = shipment.store().await?;
         scope.notice(Level::Info, format!("fetching {} to this machine first", file.path), None);
         let here = at(cache);
-        let (muted, _events) = muted(scope);
+        let (muted, mut events) = muted(scope);
         let own = Tally::new(&muted, file.size, 0, Some(Origin::Hub));
-        let fetched = async {
-            room(&muted, &here, shipment, cache, file).await?;
-            fetch(&muted, &here, shipment, file, &own).await
+        let fetched = {
+            let mut fetched = pin!(async {
+                room(&muted, &here, shipment, cache, file).await?;
+                fetch(&muted, &here, shipment, file, &own).await
+            });
+            let mut told = Instant::now();
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut fetched => break done,
+                    Some(event) = events.recv() => match event.kind {
+                        EventKind::Notice { level, text, hint } => scope.notice(level, text, hint),
+                        EventKind::Progress { done, .. } if told.elapsed() >= TELL => {
+                            told = Instant::now();
+                            let (came, all) = (human_bytes(done), human_bytes(file.size));
+                            scope.notice(Level::Info, format!("{}: {came} of {all} are here", file.path), None);
+                        }
+                        _ => {}
+                    },
+                }
+            }
         };
-        let fetched = fetched.await;
         here.close().await;
         fetched.map_err(|error| match error {
             ModelError::Disk(why) => ModelError::Host(format!("this machine's disk, in {}: {why}", cache.display())),

@@ -10,6 +10,10 @@ use crate::{
 
 /// A line is short; what a hostile host sends without an end is dropped.
 const LINE: usize = 64 << 10;
+/// All that is kept of what was said, in bytes: more than the largest cache has names for.
+const MOST: usize = 64 << 20;
+/// Segments of a blob, of which a script is never given more.
+const SEGMENTS: usize = 4096;
 
 /// How a script ended, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,7 @@ pub struct Listener<'a> {
     end: Option<End>,
     /// All other lines.
     pub others: Vec<String>,
+    kept: usize,
     stderr: crate::target::Captured,
 }
 
@@ -85,12 +90,16 @@ impl<'a> Listener<'a> {
             arrived: None,
             end: None,
             others: Vec::new(),
+            kept: 0,
             stderr: crate::target::Captured::default(),
         }
     }
 
     /// The last word, or what was said instead of one.
     pub fn end(self) -> End {
+        if self.kept > MOST {
+            return End::Broken("the host says more than can be".into());
+        }
         self.end.unwrap_or_else(|| {
             let words = redacted(&self.stderr.last_words());
             if words.is_empty() { End::parse("") } else { End::Broken(words) }
@@ -115,13 +124,18 @@ impl<'a> Listener<'a> {
             match (words.next().map(str::parse), words.next()) {
                 (Some(Ok(size)), Some("base")) => self.base = size,
                 (Some(Ok(size)), Some(name)) if name.starts_with("s.") => {
-                    if let Ok(start) = name[2..].parse() {
+                    if let (Ok(start), true) = (name[2..].parse(), self.segments.len() < SEGMENTS) {
                         self.segments.push((start, size));
                     }
                 }
                 (Some(Ok::<u64, _>(_)), _) => {}
-                _ if self.others.len() < 2_000_000 => self.others.push(plain_line(line)),
-                _ => {}
+                _ => {
+                    // A short line costs more than its text.
+                    self.kept = self.kept.saturating_add(line.len() + 32);
+                    if self.kept <= MOST {
+                        self.others.push(plain_line(line));
+                    }
+                }
             }
         }
     }
@@ -173,5 +187,17 @@ mod tests {
         assert!(matches!(heard("junk").await.1, End::Broken(_)));
         let long = "x".repeat(LINE * 2) + "\nok\n";
         assert_eq!(heard(&long).await.1, End::Done);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_says_more_and_more_is_not_listened_to() {
+        let mut listener = Listener::new(None);
+        let lines = "1 s.1\n2 base\nblob x\n".repeat(100_000);
+        for _ in 0..20 {
+            listener.chunk(Stream::Stdout, lines.as_bytes()).await;
+        }
+        assert!(listener.segments.len() <= SEGMENTS && listener.others.len() < MOST / 32);
+        listener.chunk(Stream::Stdout, b"ok\n").await;
+        assert!(matches!(listener.end(), End::Broken(_)));
     }
 }

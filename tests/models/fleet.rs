@@ -65,6 +65,9 @@ fn hosts_have_the_other_verbs_too() {
     let stage = Stage::new(&[]);
     let sandbox = sandbox(&stage, 2);
     let fleet = |text: &str| stage.rbee(&words(&sandbox, text));
+    stage.hub.set_faults(faults(&["unavailable=2"]));
+    fleet("download sized/9MB --via relay").exits(0).says("it says 503");
+    fleet("remove sized/9MB").exits(0);
     for revision in ["main", "v1"] {
         fleet(&format!("download rbee/renamed@{revision}")).exits(0);
     }

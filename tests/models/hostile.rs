@@ -17,6 +17,7 @@ use sha1::Digest as _;
 use crate::{
     fleet::{cache, programs, sandbox, words},
     stage::{Ran, Stage, files, sound_blobs},
+    stops::blob_of,
 };
 
 const COMMIT: &str = "0123456789012345678901234567890123456789";
@@ -282,12 +283,7 @@ fn locks_of_others_are_kept_and_broken_ones_hold_nobody_up() {
     // As the hub's own clients do it.
     let locks = stage.cache().join(".locks").join(repo);
     fs::create_dir_all(&locks).unwrap();
-    stage.rbee("model download sized/9MB --dry-run").exits(0);
-    let plan = stage.bare().args(["--output", "json", "model", "download", "sized/9MB", "--dry-run"]).output().unwrap();
-    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
-    let blob = plan.to_string();
-    let blob = blob.split('"').find(|word| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit()));
-    let blob = blob.unwrap_or_else(|| panic!("no blob in {plan:#}")).to_owned();
+    let blob = blob_of(&stage, "sized/9MB");
     let lock = fs::File::create(locks.join(format!("{blob}.lock"))).unwrap();
     lock.lock().unwrap();
     let child = stage.start("model download sized/9MB");
@@ -295,8 +291,11 @@ fn locks_of_others_are_kept_and_broken_ones_hold_nobody_up() {
     crate::support::eventually_sync("the lease", || stage.hub.asked().iter().any(|asked| asked.method == "HEAD"));
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(stage.hub.sent(), 0);
+    // What that client leaves has the right length, and nobody has looked at more.
+    fs::write(stage.cache().join(repo).join("blobs").join(&blob), vec![0; 9_000_000]).unwrap();
     lock.unlock().unwrap();
-    Ran(child.wait_with_output().unwrap()).exits(0).says("another client of the hub is fetching it already");
+    let ran = Ran(child.wait_with_output().unwrap()).exits(0);
+    ran.says("another client of the hub is fetching it already").says("its digest is");
     assert_eq!(sound_blobs(&stage.cache()), 2);
     // A file system without locks.
     let sandbox = sandbox(&stage, 1);

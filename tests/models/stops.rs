@@ -125,6 +125,63 @@ fn two_runs_do_not_fetch_the_same_file_twice() {
     second.says("fetching it already");
 }
 
+/// The name of the large blob of a repository of a stated size.
+pub fn blob_of(stage: &Stage, model: &str) -> String {
+    let mut command = stage.bare();
+    let said = command.args(["--output", "json", "model", "download", model, "--dry-run"]).output().unwrap();
+    let text = String::from_utf8(said.stdout).unwrap();
+    let is_blob = |word: &&str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.split('"').find(is_blob).unwrap_or_else(|| panic!("no blob in {text}")).to_owned()
+}
+
+#[test]
+fn a_lease_is_its_owners_for_as_long_as_there_is_one() {
+    let stage = Stage::new(&[]);
+    let here = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let (boot, own) = (boot.trim(), std::process::id());
+    let held = [
+        // A process that is gone, one of another start, and one of another boot; a machine that beats no more; nobody.
+        format!("{here} 4194303 17 {boot} 5\n"),
+        format!("{here} {own} 17 {boot} 5\n"),
+        format!("{here} {own} 17 00000000-0000-0000-0000-000000000000 5\n"),
+        format!("elsewhere {own} 17 {boot} 5\n"),
+        "\u{1b}[2J $(touch x) ../..\n".to_owned(),
+        String::new(),
+    ];
+    for (nth, text) in held.iter().enumerate() {
+        let model = format!("sized/{}MB", 9 + nth);
+        let lease = stage.cache().join(format!(".locks/{}/{}.rbee", model_folder(&model), blob_of(&stage, &model)));
+        fs::create_dir_all(lease.parent().unwrap()).unwrap();
+        fs::write(&lease, text).unwrap();
+        stage.rbee(&format!("model download {model}")).exits(0);
+        assert!(!lease.exists(), "{text:?}");
+    }
+    assert_eq!(sound_blobs(&stage.cache()), held.len() * 2);
+    // A machine that beats is waited for.
+    let lease = stage.cache().join(format!(".locks/models--sized--8MB/{}.rbee", blob_of(&stage, "sized/8MB")));
+    fs::create_dir_all(lease.parent().unwrap()).unwrap();
+    let beat = |n: u32| fs::write(&lease, format!("elsewhere 7 17 {boot} {n}\n")).unwrap();
+    beat(0);
+    let sent = stage.hub.sent();
+    let mut child = stage.start("model download sized/8MB");
+    let started = Instant::now();
+    for n in 1.. {
+        beat(n);
+        assert!(child.try_wait().unwrap().is_none() && stage.hub.sent() == sent, "it did not wait");
+        if started.elapsed() > Duration::from_secs(8) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ran(child.wait_with_output().unwrap()).exits(0).says("process 7 on elsewhere is fetching it already");
+    assert!(!stage.dir.path().join("x").exists());
+}
+
+fn model_folder(model: &str) -> String {
+    format!("models--{}", model.replace('/', "--"))
+}
+
 #[test]
 #[ignore = "needs root"]
 fn rooted_a_full_disk_is_a_sentence() {
@@ -138,7 +195,17 @@ fn rooted_a_full_disk_is_a_sentence() {
     };
     let (refused, full) = (run(""), run("--force-disk"));
     sound_blobs(&disk.join("hub"));
+    // Room for the file and little more is enough, even where it comes in one piece or what came is gone on with.
+    assert!(mount(&["mount", "-o", "remount,size=56m"]).success());
+    let resumed = run("");
+    fs::remove_dir_all(disk.join("hub")).unwrap();
+    stage.hub.set_faults(faults(&["no-ranges"]));
+    let whole = run("");
+    let sound = sound_blobs(&disk.join("hub"));
     let _ = mount(&["umount", "-l"]);
+    resumed.exits(0).says("kept from before");
+    whole.exits(0);
+    assert_eq!(sound, 2);
     refused.exits(5).says("free where models go");
     full.exits(1).says("the host's disk");
 }

@@ -54,6 +54,10 @@ impl Hub {
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
             return Err(bad("it must begin with https:// or http://".into()));
         }
+        if !url.username().is_empty() || url.password().is_some() {
+            let why = "it must have neither user nor password in it; a token goes into HF_TOKEN".into();
+            return Err(HubError::Endpoint { endpoint: url.host_str().unwrap_or_default().to_owned(), why });
+        }
         let agent = concat!("rbee/", env!("CARGO_PKG_VERSION"));
         let client = reqwest::Client::builder().user_agent(agent).connect_timeout(Duration::from_secs(10));
         let client = client.redirect(reqwest::redirect::Policy::none());
@@ -95,6 +99,8 @@ mod tests {
         for bad in ["", "huggingface.co", "file:///etc", "ssh://x"] {
             assert!(hub(bad).is_err(), "{bad}");
         }
+        let said = hub("https://me:secret@h/").unwrap_err().to_string();
+        assert!(said.starts_with("h is no address of a hub") && !said.contains("secret"), "{said}");
     }
 
     #[test]

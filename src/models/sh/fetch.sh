@@ -30,9 +30,9 @@ until (set -C; put "$me 0" >"$L") 2>/dev/null; do
   ! held "$L" || fatal held "$holder"
   mv "$L" "$L.$$" 2>/dev/null || continue
   # Somebody else may have found the same, and have put a new one there by now.
-  l=''
-  { read -r l <"$L.$$"; } 2>/dev/null
-  case $l in "$lh $lp $lt $lb "*) ;; ?*) ln "$L.$$" "$L" 2>/dev/null ;; esac
+  a='' b='' c='' d=''
+  { read -r a b c d _ <"$L.$$"; } 2>/dev/null
+  case "$a $b $c $d" in "$lh $lp $lt $lb" | '   ') ;; *) ln "$L.$$" "$L" 2>/dev/null ;; esac
   rm -f "$L.$$"
 done
 # The hub's own clients lock by flock; where that can be seen, it is kept. Only 1 means that somebody has it: a file
@@ -284,7 +284,12 @@ assemble() {
       [ ! -e "$T/stop" ] || return 0
       nap
     done
-    tee -a base <"s.$1" && rm -f "s.$1" || { why disk "cannot write to $P"; return 0; }
+    # The first one is the beginning itself: a whole that came at once is not there twice.
+    if [ -s base ]; then
+      tee -a base <"s.$1" && rm -f "s.$1"
+    else
+      mv -f "s.$1" base && cat base
+    fi || { why disk "cannot write to $P"; return 0; }
     shift 3
   done
   true >"$T/whole"
