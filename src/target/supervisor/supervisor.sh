@@ -280,9 +280,10 @@ run() {
   was=$how
   reap "$kind"
   [ "$how" != none ] || how=$was
-  # It may have been forked a moment ago: only KILL is never lost.
+  # It may have been forked a moment ago: only KILL is never lost. And it must be gone: one that dies in its read still
+  # takes the first byte of the next request.
   kill -KILL "$w"
-  wait "$w"
+  while kill -0 "$w"; do wait "$w"; done
   C='' w=''
   say end "$code" "$how" "$V" $left
   say eof >&4
