@@ -1,9 +1,9 @@
 //! One host's part of a run: connect, do what is asked, close, report.
 
-use std::{sync::Arc, time::Instant};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
 use super::{
-    Failure, Finding, Request, Run,
+    Failure, Finding, InstallRequest, Request, Run,
     bench::Bench,
     census::Known,
     dispatch::Ticket,
@@ -17,7 +17,7 @@ use crate::{
     preflight,
     scope::Scope,
     target::{Closed, Command, Target, output::EventLines, supervisor::say_containment},
-    vocab::{EventKind, Facts, Host, HostReport, Level, Moved, Outcome, Phase, Reason, text::human_duration},
+    vocab::{EventKind, Facts, Host, HostReport, Level, Moved, Outcome, Phase, Reason, WorkerId, text::human_duration},
 };
 
 /// What a host's job has to show when it went well.
@@ -130,108 +130,141 @@ fn unreachable(host: &Host, failure: Failure) -> HostReport {
     report
 }
 
-async fn work(
+type Work<'a> = Pin<Box<dyn Future<Output = Result<Done, Failure>> + Send + 'a>>;
+
+/// What is asked of the host. In a box: who only runs a command does not hold the room that an install takes.
+fn work<'a>(
+    scope: &'a Scope,
+    run: &'a Run,
+    host: &'a Host,
+    shared: &'a Arc<dyn Target>,
+    ticket: &'a Ticket,
+    started: Instant,
+    findings: &'a mut Vec<Finding>,
+) -> Work<'a> {
+    let target = &**shared;
+    match &run.request {
+        Request::Model(request) => Box::pin(model::model(scope, run, host, target, ticket, request, findings)),
+        Request::Worker(request) => Box::pin(worker::worker(scope, run, target, request, findings)),
+        Request::Hive(request) => Box::pin(hive::hive(scope, run, host, shared, ticket, request, findings)),
+        Request::Ping => Box::pin(ping(scope, run, target, started, findings)),
+        // Answered without a target.
+        Request::Trust { .. } => Box::pin(async { Ok(Done::default()) }),
+        Request::Exec { script } => Box::pin(phase(scope, Phase::Run, None, |scope| exec(scope, target, script))),
+        Request::Status => Box::pin(status(scope, run, target, findings)),
+        Request::Look { worker } => Box::pin(look(scope, run, target, worker.as_ref(), findings)),
+        Request::Check(request) => Box::pin(check(scope, run, host, target, ticket, request, findings)),
+        Request::Install(request) => Box::pin(install(scope, run, host, shared, ticket, request, findings)),
+        Request::Recipe(request) => Box::pin(super::author::recipe(scope, run, host, target, request, findings)),
+        Request::Rollback { worker } => Box::pin(async {
+            let inside = run.sudo.inside();
+            let facts = facts(scope, run, target).await?;
+            undo::rollback(scope, run, host, target, &facts, worker.as_ref(), inside).await
+        }),
+        Request::Remove { worker, force } => Box::pin(async {
+            let inside = run.sudo.inside();
+            let facts = facts(scope, run, target).await?;
+            undo::remove(scope, run, host, target, &facts, worker, *force, inside).await
+        }),
+    }
+}
+
+async fn ping(
     scope: &Scope,
     run: &Run,
-    host: &Host,
-    target: &Arc<dyn Target>,
-    ticket: &Ticket,
+    target: &dyn Target,
     started: Instant,
     findings: &mut Vec<Finding>,
 ) -> Result<Done, Failure> {
     let short = Some(run.settings.limits.short);
-    let (shared, target) = (target, &**target);
-    match &run.request {
-        Request::Model(request) => model::model(scope, run, host, target, ticket, request, findings).await,
-        Request::Worker(request) => worker::worker(scope, run, target, request, findings).await,
-        Request::Hive(request) => hive::hive(scope, run, host, shared, ticket, request, findings).await,
-        Request::Ping => {
-            phase(scope, Phase::Run, short, |scope| async move { query::ping(&scope, target, started).await })
-                .await
-                .map(|finding| {
-                    let words = finding.words();
-                    findings.push(finding);
-                    Done::unchanged(words)
-                })
+    let asked = phase(scope, Phase::Run, short, |scope| async move { query::ping(&scope, target, started).await });
+    Ok(found(findings, asked.await?))
+}
+
+async fn status(scope: &Scope, run: &Run, target: &dyn Target, findings: &mut Vec<Finding>) -> Result<Done, Failure> {
+    let facts = facts(scope, run, target).await?;
+    let asked = phase(scope, Phase::Verify, None, |scope| async move { query::status(&scope, target, &facts).await });
+    Ok(found(findings, asked.await?))
+}
+
+/// Keeps what was found, and says it.
+fn found(findings: &mut Vec<Finding>, finding: Finding) -> Done {
+    let words = finding.words();
+    findings.push(finding);
+    Done::unchanged(words)
+}
+
+async fn look(
+    scope: &Scope,
+    run: &Run,
+    target: &dyn Target,
+    worker: Option<&WorkerId>,
+    findings: &mut Vec<Finding>,
+) -> Result<Done, Failure> {
+    let facts = facts(scope, run, target).await?;
+    let mut done = Done::unchanged(facts.platform());
+    if let Some(worker) = worker {
+        let facts = &facts;
+        let limit = Some(run.settings.limits.short * 4);
+        let held = phase(scope, Phase::Verify, limit, |scope| async move {
+            query::held(&scope, target, facts, worker).await.map(Finding::Held)
+        });
+        done = found(findings, held.await?);
+    }
+    findings.push(Finding::Facts(Box::new(facts)));
+    Ok(done)
+}
+
+async fn check(
+    scope: &Scope,
+    run: &Run,
+    host: &Host,
+    target: &dyn Target,
+    ticket: &Ticket,
+    request: &InstallRequest,
+    findings: &mut Vec<Finding>,
+) -> Result<Done, Failure> {
+    let inside = run.sudo.inside();
+    let facts = facts(scope, run, target).await?;
+    let facts = needs::look(scope, run, host, target, request, facts).await?;
+    ticket.tell(Known { host: host.clone(), facts: Arc::new(facts.clone()) });
+    let request = &variant::settle(scope, run, host, ticket, request, &facts).await?;
+    let places = install::through_sudo(run, host, request, &facts);
+    let rights = sudo::look(scope, run, host, target, &facts, places, inside, true).await;
+    let (finding, failure) = query::check(scope, run, host, ticket, request, facts).await?;
+    let done = found(findings, finding);
+    failure.or(rights.err()).map_or(Ok(done), Err)
+}
+
+async fn install(
+    scope: &Scope,
+    run: &Run,
+    host: &Host,
+    shared: &Arc<dyn Target>,
+    ticket: &Ticket,
+    request: &InstallRequest,
+    findings: &mut Vec<Finding>,
+) -> Result<Done, Failure> {
+    let target = &**shared;
+    let inside = run.sudo.inside();
+    let facts = facts(scope, run, target).await?;
+    let facts = needs::look(scope, run, host, target, request, facts).await?;
+    ticket.tell(Known { host: host.clone(), facts: Arc::new(facts.clone()) });
+    let request = &variant::settle(scope, run, host, ticket, request, &facts).await?;
+    match version::way(scope, run, target, &facts, request).await? {
+        Way::Install => {
+            let provided = needs::provide(scope, run, host, target, request, facts, ticket, inside).await?;
+            let (inside, before) = (provided.inside, provided.done.unwrap_or_default());
+            let bench = Arc::new(Bench::live(host, Arc::new(provided.facts), shared.clone()));
+            let done = install::install(scope, run, &bench, target, request, ticket, inside, findings).await;
+            bench.leave().await;
+            Ok(before.and(done?))
         }
-        // Answered without a target.
-        Request::Trust { .. } => Ok(Done::default()),
-        Request::Exec { script } => phase(scope, Phase::Run, None, |scope| exec(scope, target, script)).await,
-        Request::Status => {
-            let facts = facts(scope, run, target).await?;
-            let status =
-                phase(scope, Phase::Verify, None, |scope| async move { query::status(&scope, target, &facts).await })
-                    .await?;
-            let words = status.words();
-            findings.push(status);
-            Ok(Done::unchanged(words))
-        }
-        Request::Look { worker } => {
-            let facts = facts(scope, run, target).await?;
-            let mut words = facts.platform();
-            if let Some(worker) = worker {
-                let facts = &facts;
-                let limit = Some(run.settings.limits.short * 4);
-                let held = phase(scope, Phase::Verify, limit, |scope| async move {
-                    query::held(&scope, target, facts, worker).await.map(Finding::Held)
-                });
-                let held = held.await?;
-                words = held.words();
-                findings.push(held);
-            }
-            findings.push(Finding::Facts(Box::new(facts)));
-            Ok(Done::unchanged(words))
-        }
-        Request::Check(request) => {
-            let inside = run.sudo.inside();
-            let facts = facts(scope, run, target).await?;
-            let facts = needs::look(scope, run, host, target, request, facts).await?;
-            ticket.tell(Known { host: host.clone(), facts: Arc::new(facts.clone()) });
-            let request = &variant::settle(scope, run, host, ticket, request, &facts).await?;
-            let places = install::through_sudo(run, host, request, &facts);
-            let rights = sudo::look(scope, run, host, target, &facts, places, inside, true).await;
-            let (finding, failure) = query::check(scope, run, host, ticket, request, facts).await?;
-            let failure = failure.or(rights.err());
-            let words = finding.words();
-            findings.push(finding);
-            match failure {
-                Some(failure) => Err(failure),
-                None => Ok(Done::unchanged(words)),
-            }
-        }
-        Request::Install(request) => {
-            let inside = run.sudo.inside();
-            let facts = facts(scope, run, target).await?;
-            let facts = needs::look(scope, run, host, target, request, facts).await?;
-            ticket.tell(Known { host: host.clone(), facts: Arc::new(facts.clone()) });
-            let request = &variant::settle(scope, run, host, ticket, request, &facts).await?;
-            match version::way(scope, run, target, &facts, request).await? {
-                Way::Install => {
-                    let provided = needs::provide(scope, run, host, target, request, facts, ticket, inside).await?;
-                    let (inside, before) = (provided.inside, provided.done.unwrap_or_default());
-                    let bench = Arc::new(Bench::live(host, Arc::new(provided.facts), shared.clone()));
-                    let done = install::install(scope, run, &bench, target, request, ticket, inside, findings).await;
-                    bench.leave().await;
-                    Ok(before.and(done?))
-                }
-                Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
-                Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),
-                Way::Back(worker, _) => {
-                    ticket.wait(scope).await?;
-                    undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await
-                }
-            }
-        }
-        Request::Recipe(request) => super::author::recipe(scope, run, host, target, request, findings).await,
-        Request::Rollback { worker } => {
-            let inside = run.sudo.inside();
-            let facts = facts(scope, run, target).await?;
-            undo::rollback(scope, run, host, target, &facts, worker.as_ref(), inside).await
-        }
-        Request::Remove { worker, force } => {
-            let inside = run.sudo.inside();
-            let facts = facts(scope, run, target).await?;
-            undo::remove(scope, run, host, target, &facts, worker, *force, inside).await
+        Way::There(manifest) => Ok(Done::unchanged(version::there(&manifest))),
+        Way::Back(worker, words) if request.dry_run => Ok(Done::changed(format!("{worker}: {words}"))),
+        Way::Back(worker, _) => {
+            ticket.wait(scope).await?;
+            undo::rollback(scope, run, host, target, &facts, Some(&worker), inside).await
         }
     }
 }
