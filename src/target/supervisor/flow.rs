@@ -13,6 +13,7 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::stripes::LONG;
 use crate::{
     scope::{Scope, Stop},
     target::{TargetError, conduit::Opener},
@@ -56,6 +57,11 @@ impl<'a> Flow<'a> {
     pub fn new(opener: &'a dyn Opener, scope: &'a Scope, total: u64, shared: bool) -> Self {
         let state = State { allowed: WINDOW_MIN, sent: 0, done: 0, told: Instant::now() };
         Self { opener, scope, total, shared, state: Mutex::new(state), opened: Notify::new(), used: Notify::new() }
+    }
+
+    /// Whether a round trip is as good as nothing.
+    pub fn is_near(&self) -> bool {
+        self.opener.round_trip().is_some_and(|time| time < LONG)
     }
 
     /// Waits until `bytes` more may be sent.

@@ -8,7 +8,7 @@
 
 use tokio::{
     io::AsyncWriteExt,
-    sync::{Semaphore, SemaphorePermit},
+    sync::{Semaphore, SemaphorePermit, oneshot},
 };
 
 use super::{
@@ -185,11 +185,17 @@ async fn share(
     source: &mut dyn Source,
     flow: &Flow<'_>,
 ) -> Result<Option<Digest>, Trouble> {
-    let mut receiver = Receiver { stdout: Records::new(conduit.stdout, nonce), stderr: conduit.stderr };
+    let (ready, is_ready) = oneshot::channel();
+    let mut receiver =
+        Receiver { stdout: Records::new(conduit.stdout, nonce), stderr: conduit.stderr, ready: Some(ready) };
     let mut stdin = conduit.stdin;
     let mut end = std::pin::pin!(receiver.end());
     let pour = async {
         stdin.write_all(script::receiver(nonce, path, share).as_bytes()).await.map_err(lost)?;
+        if flow.is_near() {
+            // What fills a channel before anybody reads it costs the server dearly: it moves all of it for each packet.
+            let _ = moving(async { Ok(is_ready.await) }).await?;
+        }
         pour(&mut *stdin, source, flow).await
     };
     let sent = tokio::select! {

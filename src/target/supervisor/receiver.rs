@@ -1,6 +1,9 @@
 //! What the receiving shell of one channel says.
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    sync::oneshot,
+};
 
 use super::records::{Piece, Records};
 use crate::{
@@ -15,6 +18,8 @@ const WORDS_MAX: usize = 4096;
 pub struct Receiver {
     pub stdout: Records<Box<dyn AsyncRead + Send + Unpin>>,
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    /// Told when it is ready to write, dropped when it will not be.
+    pub ready: Option<oneshot::Sender<()>>,
 }
 
 /// How it ended.
@@ -34,8 +39,8 @@ impl Receiver {
     /// # Errors
     /// The host runs no commands.
     pub async fn end(&mut self) -> Result<End, TargetError> {
-        let Self { stdout, stderr } = self;
-        let (end, words) = tokio::join!(status(stdout), words(stderr));
+        let Self { stdout, stderr, ready } = self;
+        let (end, words) = tokio::join!(status(stdout, ready.take()), words(stderr));
         Ok(match end? {
             Some((Some(0), digest)) => End::Written(digest),
             Some(_) => End::Failed(words),
@@ -47,10 +52,16 @@ impl Receiver {
 
 type Status = (Option<i32>, Option<Digest>);
 
-async fn status<R: AsyncRead + Unpin>(stdout: &mut Records<R>) -> Result<Option<Status>, TargetError> {
+async fn status<R: AsyncRead + Unpin>(
+    stdout: &mut Records<R>,
+    mut ready: Option<oneshot::Sender<()>>,
+) -> Result<Option<Status>, TargetError> {
     let mut end = None;
     loop {
         match stdout.next().await {
+            Ok(Piece::Record(words)) if words.first().is_some_and(|w| w == "ready") => {
+                ready.take().map(|ready| ready.send(()));
+            }
             Ok(Piece::Record(words)) if words.first().is_some_and(|w| w == "end") => {
                 let digest = words.iter().find_map(|word| Digest::parse(word).ok());
                 end = Some((words.get(1).and_then(|status| status.parse().ok()), digest));
@@ -88,7 +99,8 @@ mod tests {
 
     async fn receive(out: &'static str, err: &'static str) -> End {
         let stdout: Box<dyn AsyncRead + Send + Unpin> = Box::new(out.as_bytes());
-        let mut receiver = Receiver { stdout: Records::new(stdout, "N"), stderr: Box::new(err.as_bytes()) };
+        let mut receiver =
+            Receiver { stdout: Records::new(stdout, "N"), stderr: Box::new(err.as_bytes()), ready: None };
         receiver.end().await.unwrap()
     }
 

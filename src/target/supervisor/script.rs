@@ -144,13 +144,14 @@ pub enum Share {
 pub const BLOCK: u64 = 1 << 20;
 
 /// The program of a channel that takes a file or a share of it: enters itself in the box that the lane made beside the
-/// file, writes what follows, and hashes what it wrote, as it stands in the file, if there is a tool for it.
+/// file, says that it is ready, writes what follows, and hashes what it wrote, as it stands in the file, if there is a
+/// tool for it.
 pub fn receiver(nonce: &str, path: &str, share: Share) -> String {
     // One line: the shell reads it byte by byte and leaves the rest of its stdin to what writes.
     format!(
         "umask 077;LC_ALL=C;export LC_ALL;p={};b=\"$p.in\";true >\"$b/$$\"||exit;h=;for t in 'openssl dgst -sha256' \
-         sha256sum 'shasum -a 256';do command -v ${{t%% *}} >/dev/null&&{{ h=$t;break; }};done;{};\
-         printf \"\\036{nonce} end %s\\n\" \"$s $d\";rm -f \"$b/$$\"\n",
+         sha256sum 'shasum -a 256';do command -v ${{t%% *}} >/dev/null&&{{ h=$t;break; }};done;\
+         printf \"\\036{nonce} ready\\n\";{};printf \"\\036{nonce} end %s\\n\" \"$s $d\";rm -f \"$b/$$\"\n",
         sh_quote(path),
         match share {
             Share::Whole => WHOLE.to_owned(),

@@ -21,7 +21,7 @@ const STRIPES_MAX: u64 = 6;
 /// A share below this is not worth a channel.
 const SHARE_MIN: u64 = 4 << 20;
 /// A round trip below this may be a busy machine as well.
-const LONG: Duration = Duration::from_millis(10);
+pub const LONG: Duration = Duration::from_millis(10);
 
 /// How many channels a file of this size should take.
 pub fn wanted(size: u64, round_trip: Option<Duration>) -> usize {
