@@ -1,6 +1,11 @@
 //! `--binary`: programs that need no build, read before any host is contacted.
 
-use std::{fs::File, io::Read, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::Read,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 
@@ -13,7 +18,7 @@ use crate::{
     },
     prebuilt::{self, Form, PrebuiltError},
     preflight::binary::inspect,
-    transfer::{Look, Memo, tree::Tree},
+    transfer::{Head, Look, Memo, Summed, tree::Tree},
     vocab::{Digest, WorkerId, facts::Arch},
 };
 
@@ -85,7 +90,7 @@ async fn one(
     let size = file.metadata().map_or(0, |data| data.len());
     let look = memo.look(path);
     let known = look.known();
-    let reading = Arc::new(Seen(look));
+    let reading = Arc::new(Seen { look, ahead: Mutex::default() });
     let digest =
         known.map_or_else(|| Pending::of(reading.clone()), |known| Pending::remembered(known, reading.clone()));
     // A program is found under its worker's name, whatever the build called the file.
@@ -94,20 +99,39 @@ async fn one(
 }
 
 /// A file whose sha256 is remembered.
-struct Seen(Look);
+struct Seen {
+    look: Look,
+    ahead: Mutex<Option<Head>>,
+}
+
+impl Seen {
+    fn begun(&self) -> MutexGuard<'_, Option<Head>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[async_trait]
 impl Reading for Seen {
     async fn read(&self) -> Result<Digest, String> {
-        self.0.read().await.map_err(|error| error.to_string())
+        let begun = self.begun().take();
+        self.look.read(begun).await.map_err(|error| error.to_string())
+    }
+
+    fn ahead(&self) {
+        self.begun().get_or_insert_with(|| Head::start(self.look.path()));
+    }
+
+    async fn head(&self) -> Option<Summed> {
+        let begun = self.begun().take();
+        begun?.stop().await
     }
 
     fn learn(&self, digest: Digest) {
-        self.0.keep(digest);
+        self.look.keep(digest);
     }
 
     fn refuted(&self) {
-        self.0.forget();
+        self.look.forget();
     }
 }
 

@@ -69,6 +69,7 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
         verb: run.request.verb().to_owned(),
         hosts: hosts.iter().map(|host| host.name.clone()).collect(),
     });
+    run.request.read_ahead();
     let forks = Arc::new(Semaphore::new(run.settings.forks.max(1)));
     let gathers = matches!(&run.request, Request::Model(request) if request.gathers());
     let gate = Arc::new(Gate::new(run.all_or_nothing, run.all_or_nothing, hosts.len()));

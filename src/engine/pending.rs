@@ -16,7 +16,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::{runtime::Handle, sync::watch};
 
-use crate::vocab::Digest;
+use crate::{transfer::Summed, vocab::Digest};
 
 /// How a digest is come by.
 #[async_trait]
@@ -26,6 +26,14 @@ pub trait Reading: Send + Sync {
     /// # Errors
     /// The file could not be read.
     async fn read(&self) -> Result<Digest, String>;
+
+    /// Begins to read where nobody needs it yet; it costs nothing but time that there is.
+    fn ahead(&self) {}
+
+    /// What such a reading came to; it has ended.
+    async fn head(&self) -> Option<Summed> {
+        None
+    }
 
     /// Somebody else has read it.
     fn learn(&self, digest: Digest) {
@@ -74,6 +82,13 @@ impl Pending {
         tokio::spawn(async move { taken.send_replace(Some(reading.read().await)) });
     }
 
+    /// Uses the time until somebody comes to it.
+    pub fn ahead(&self) {
+        if let Some(reading) = self.reading.as_ref().filter(|_| !self.busy.load(Ordering::Relaxed)) {
+            reading.ahead();
+        }
+    }
+
     /// For one who reads the file anyhow, in a row and as a whole; `None` if it is there or somebody is at it.
     pub fn claim(&self) -> Option<Claim> {
         let free = self.reading.is_some() && !self.busy.swap(true, Ordering::Relaxed);
@@ -111,6 +126,11 @@ impl Pending {
 pub struct Claim(Pending);
 
 impl Claim {
+    /// What was read of it ahead.
+    pub async fn head(&self) -> Option<Summed> {
+        self.0.reading.as_ref()?.head().await
+    }
+
     /// Says it.
     pub fn fulfil(self, digest: Digest) {
         self.0.taken.send_replace(Some(Ok(digest)));

@@ -68,6 +68,16 @@ impl Request {
         }
     }
 
+    /// Begins to read the programs that it may send.
+    pub fn read_ahead(&self) {
+        let binaries = match self {
+            Self::Install(request) | Self::Check(request) => &request.binaries,
+            Self::Hive(request) => &request.own.binaries,
+            _ => return,
+        };
+        binaries.iter().for_each(|binary| binary.digest.ahead());
+    }
+
     /// Other places of sources.
     pub fn mirrors(&self) -> &[Mirror] {
         match self {

@@ -25,7 +25,10 @@ use crate::{
     scope::Scope,
     target::{Captured, Command, Target, TargetError},
     transfer::{self, TransferError, digest_script, parse_digest, tree::TreeError},
-    vocab::{Digest, Manifest, Reason, WorkerId, text::sh_join},
+    vocab::{
+        Digest, Manifest, Reason, WorkerId,
+        text::{sh_join, sh_quote},
+    },
     wire,
 };
 
@@ -84,7 +87,8 @@ impl InstallError {
     }
 }
 
-/// Makes the folders that an installation of `program` writes to; the first write of a run on a host.
+/// Makes the folders that an installation of `program` writes to; the first write of a run on a host. Yields whether there
+/// is something in its place.
 ///
 /// # Errors
 /// With the host's own words.
@@ -95,7 +99,7 @@ pub async fn prepare(
     hands: &Hands,
     worker: &WorkerId,
     program: &str,
-) -> Result<(), InstallError> {
+) -> Result<bool, InstallError> {
     let mut said = Captured::default();
     let script = match hands {
         Hands::Own => scripts::prepare(layout),
@@ -107,9 +111,12 @@ pub async fn prepare(
             scripts::prepare_parts(layout.parts())
         }
     };
+    let path = format!("{}/{program}", layout.bin);
+    let path = sh_quote(&path);
+    let script = format!("{script}[ ! -e {path} ] && [ ! -h {path} ] || echo there\n");
     let exit = target.run(scope, &Command::own("prepare", script), &mut said).await?;
     if exit.status == 0 {
-        return Ok(());
+        return Ok(!said.text().is_empty());
     }
     Err(InstallError::Directory { dir: layout.parts().to_owned(), words: said.last_words() })
 }
@@ -136,7 +143,7 @@ pub async fn prove(
     proof: Proof,
 ) -> Result<String, InstallError> {
     let call = sh_join(std::iter::once(part).chain(arguments.iter().map(String::as_str)));
-    let script = format!("chmod 0755 {} && exec {call}", crate::vocab::text::sh_quote(part));
+    let script = format!("chmod 0755 {} && exec {call}", sh_quote(part));
     let mut said = Captured::default();
     let exit = target.run(scope, &Command::foreign("first run", script), &mut said).await?;
     let ok = match proof {

@@ -26,7 +26,7 @@ pub fn prepare(layout: &Layout) -> String {
 
 /// Makes the folder that programs arrive in, where root copies them from.
 pub fn prepare_parts(parts: &str) -> String {
-    format!("umask 077; mkdir -p -- {0} && chmod 700 {0}", sh_quote(parts))
+    format!("umask 077; mkdir -p -- {0} && chmod 700 {0} || exit\n", sh_quote(parts))
 }
 
 /// Keeps the old program, renames the new one into place, then its manifest.

@@ -16,7 +16,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{TransferError, file_digest};
+use super::{TransferError, head::Head};
 use crate::vocab::Digest;
 
 /// Longer than a tick of any file system's clock.
@@ -70,12 +70,18 @@ impl Look {
         known(&self.memo.entry(&self.path)?, self.marks.as_ref()?)
     }
 
-    /// Reads the file and keeps its sha256.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file, or on where that was begun, and keeps its sha256.
     ///
     /// # Errors
     /// The file cannot be read. That a digest cannot be kept is none.
-    pub async fn read(&self) -> Result<Digest, TransferError> {
-        let (digest, _) = file_digest(&self.path).await?;
+    pub async fn read(&self, begun: Option<Head>) -> Result<Digest, TransferError> {
+        let head = begun.unwrap_or_else(|| Head::start(&self.path));
+        let read = |error| TransferError::Read { path: self.path.display().to_string(), error };
+        let digest = head.finish().await.map_err(read)?;
         self.keep(digest);
         Ok(digest)
     }
@@ -139,7 +145,7 @@ mod tests {
         let look = memo.look(path);
         match look.known() {
             Some(known) => Ok(known),
-            None => look.read().await,
+            None => look.read(None).await,
         }
     }
 

@@ -5,12 +5,14 @@
 
 mod digest;
 mod download;
+mod head;
 mod memo;
 mod source;
 pub mod tree;
 
 pub use digest::{digest_of, digest_script, file_digest, parse_digest};
 pub use download::download;
+pub use head::{Head, Summed};
 pub use memo::{Look, Memo};
 pub use source::FileSource;
 

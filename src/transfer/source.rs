@@ -14,6 +14,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
+use super::head::Summed;
 use crate::{target::Source, vocab::Digest};
 
 /// What one visit to the file brings.
@@ -39,8 +40,9 @@ pub struct FileSource {
     ready: VecDeque<Bytes>,
     /// The visit that is on its way.
     ahead: Option<JoinHandle<io::Result<Visit>>>,
-    /// Of what was read, where that is wished.
+    /// Of what was read, where that is wished; it begins behind what was summed before.
     sum: Option<Sha256>,
+    summed: u64,
 }
 
 #[derive(Debug)]
@@ -75,17 +77,21 @@ impl FileSource {
             ready: VecDeque::new(),
             ahead: None,
             sum: None,
+            summed: 0,
         }
     }
 
-    /// Takes the sha256 while it is read in a row.
-    pub fn summed(self) -> Self {
-        Self { sum: Some(Sha256::new()), ..self }
+    /// Takes the sha256 while it is read in a row, from where another reading of the same file ended.
+    pub fn summed(self, head: Option<Summed>) -> Self {
+        let same = |head: &Summed| self.file.metadata().is_ok_and(|data| head.is_of(&data));
+        let (sum, summed) = head.filter(same).map_or_else(Default::default, |head| (head.sum, head.bytes));
+        Self { sum: Some(sum), summed, ..self }
     }
 
     /// Starts to read the next batch. One byte beyond the end shows a file that has grown.
     fn visit(&mut self) -> JoinHandle<io::Result<Visit>> {
         let (file, at, whole, mut sum) = (self.file.clone(), self.at, self.whole, self.sum.take());
+        let summed = usize::try_from(self.summed.saturating_sub(at)).unwrap_or(usize::MAX);
         let rest = self.unread.saturating_add(u64::from(self.last));
         let want = rest.min(BATCH);
         tokio::task::spawn_blocking(move || {
@@ -97,7 +103,7 @@ impl FileSource {
                 At { file: &file, at }.take(want).read_to_end(&mut batch)?;
             }
             if let Some(sum) = &mut sum {
-                sum.update(&batch);
+                sum.update(batch.get(summed..).unwrap_or_default());
             }
             let batch = Bytes::from(batch);
             let chunks = (0..batch.len()).step_by(CHUNK).map(|at| batch.slice(at..batch.len().min(at + CHUNK)));

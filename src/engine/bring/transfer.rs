@@ -70,7 +70,7 @@ impl Errand<'_> {
             let run = format!("{id}{mark}");
             async move {
                 let limited = scope.within("prepare", limits.short);
-                install::prepare(&limited, *target, layout, hands, &plan.worker, &program.name).await?;
+                let there = install::prepare(&limited, *target, layout, hands, &plan.worker, &program.name).await?;
                 let wanted = |entry, digest| tree::Wanted { worker: &plan.worker, run: &run, entry, digest };
                 let bring = async {
                     match (from, &program.tree) {
@@ -83,7 +83,10 @@ impl Errand<'_> {
                             // A digest that nobody waits for is taken from what is read to be sent.
                             let claim = program.digest.claim();
                             let sent = match &claim {
-                                Some(_) => transfer::send(&scope, *target, part, &mut source.summed()).await,
+                                Some(claim) => {
+                                    let mut source = source.summed(claim.head().await);
+                                    transfer::send(&scope, *target, part, &mut source).await
+                                }
                                 None => {
                                     let want = program.digest.wait();
                                     transfer::upload(&scope, *target, part, &mut { source }, want).await
@@ -119,6 +122,7 @@ impl Errand<'_> {
                 let look = async {
                     let found = match plan.old.as_ref().filter(|old| old.path == *path) {
                         Some(old) => install::found(&scope, *target, &[old]).await,
+                        None if !there => return Ok(Vec::new()),
                         None => install::digests(&scope, *target, &[path]).await,
                     };
                     Ok::<_, Failure>(found?)
