@@ -18,8 +18,6 @@ use std::{
 
 use tokio::sync::{Semaphore, watch};
 
-use super::budget::Budget;
-
 /// Bytes that are gathered before they are written.
 const GATHER: usize = 32 << 10;
 /// Bytes kept in memory when the disk takes none.
@@ -59,7 +57,6 @@ pub struct Log {
     index: Mutex<Index>,
     pub(super) published: watch::Sender<Mark>,
     pub(super) reading: Semaphore,
-    pub(super) budget: Budget,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +119,6 @@ impl Log {
             index: Mutex::new(index),
             published: watch::Sender::new(mark),
             reading: Semaphore::new(READING),
-            budget: Budget::default(),
         }
     }
 

@@ -4,12 +4,10 @@
 //! A [`Registry`] starts what is submitted, whether anybody listens or not, as many at a time as it has places for. A job
 //! has one [`Cancel`](crate::scope::Cancel), so a client, a deadline and a signal end it the same way, and whoever asked
 //! waits for the end outside of what is ended. Everything that happens in it is numbered and goes to a [`Log`](log::Log)
-//! on disk, bounded; readers have cursors of their own and read from the disk, so a slow one costs nobody anything, and
-//! as long as the job runs they have one budget together (`budget`), so that a fast crowd does not, either. The record
-//! beside the log is rewritten whenever the job's state changes. What a dead process left behind is found by the next
-//! registry over the same folder, which writes the missing end.
+//! on disk, bounded; readers have cursors of their own and read from the disk, so a slow one costs nobody anything. The
+//! record beside the log is rewritten whenever the job's state changes. What a dead process left behind is found by the
+//! next registry over the same folder, which writes the missing end.
 
-mod budget;
 mod journal;
 pub mod log;
 mod process;

@@ -48,20 +48,12 @@ impl Log {
             if cursor.seen + 1 < mark.next {
                 // The semaphore is never closed.
                 let _turn = self.reading.acquire().await.ok()?;
-                if !self.has_ended() {
-                    self.budget.turn().await;
-                }
-                // What came while this one waited is taken, too.
-                let next = self.published.borrow().next;
                 let (log, mut at) = (self.clone(), *cursor);
                 let read = tokio::task::spawn_blocking(move || {
-                    let batch = log.take(&mut at, next);
+                    let batch = log.take(&mut at, mark.next);
                     (at, batch)
                 });
                 let (at, batch) = read.await.ok()?;
-                if let Batch::Lines { text, .. } = &batch {
-                    self.budget.take(text.len() as u64);
-                }
                 *cursor = at;
                 return Some(batch);
             }
