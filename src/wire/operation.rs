@@ -201,6 +201,7 @@ impl Submission {
     pub fn parse(text: &[u8]) -> Result<Self, NotASubmission> {
         let bad = |error: &dyn std::fmt::Display| NotASubmission(error.to_string());
         let mut map: Map<String, Value> = serde_json::from_slice(text).map_err(|error| bad(&error))?;
+        map.values_mut().for_each(make_whole);
         match map.remove("v") {
             None => {}
             Some(v) if v.as_u64() == Some(1) => {}
@@ -241,6 +242,19 @@ impl Submission {
             }
         }
         value
+    }
+}
+
+/// JSON has one kind of number: 7.0 is the integer 7, and some clients write it so.
+fn make_whole(value: &mut Value) {
+    const LARGEST: f64 = (1_u64 << 53) as f64;
+    if let Value::Number(number) = value
+        && number.is_f64()
+        && let Some(float) = number.as_f64()
+        && float.fract() == 0.0
+        && float.abs() <= LARGEST
+    {
+        *value = (float as i64).into();
     }
 }
 
@@ -335,6 +349,8 @@ mod tests {
         assert_eq!((read.hosts.as_deref(), read.timeout), (Some("@lab"), Some(Duration::from_secs(5400))));
         let again = Submission::parse(read.to_value().to_string().as_bytes()).unwrap();
         assert_eq!(again, read);
+        let logs = parse(r#"{"v":1.0,"operation":"worker_process_logs","which":"w00000001","lines":70.0}"#).unwrap();
+        assert!(matches!(logs.operation, Operation::WorkerProcessLogs { lines: 70, .. }), "{logs:?}");
         let exec =
             Submission::new(Operation::Exec { command: vec!["true".into()] }).within(Some(Duration::from_secs(9)));
         assert_eq!(exec.to_value().to_string(), r#"{"command":["true"],"operation":"exec","timeout":"9000ms","v":1}"#);
@@ -377,6 +393,7 @@ mod tests {
             (r#"{"operation":"worker_process_delete","which":"/proc/1"}"#, "worker id"),
             (r#"{"operation":"worker_process_delete","which":1}"#, "expected a string"),
             (r#"{"operation":"worker_process_logs","which":"w00000001","lines":2000000}"#, "lines is more"),
+            (r#"{"operation":"worker_process_logs","which":"w00000001","lines":7.5}"#, "floating point"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");
