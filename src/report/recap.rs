@@ -11,7 +11,7 @@ use crate::vocab::{
     text::{human_bytes, human_duration},
 };
 
-/// Columns of the table's "what"; the failures below it have all of it.
+/// Columns of the table's "what" where all of it is said below the table.
 const WHAT_WIDTH: usize = 72;
 
 /// How a recap is dressed.
@@ -57,15 +57,17 @@ fn first_line(text: &str) -> String {
 
 fn table(hosts: &[HostSummary], color: bool) -> Vec<String> {
     let row = |HostSummary { host, report }: &HostSummary| {
-        let what = what(report);
-        let what = console::truncate_str(&first_line(&what), WHAT_WIDTH, "…").into_owned();
-        (report.outcome, [host.to_string(), outcome(report), what, human_duration(report.elapsed)])
+        let mut what = first_line(&what(report));
+        if needs_attention(report) {
+            what = console::truncate_str(&what, WHAT_WIDTH, "…").into_owned();
+        }
+        (report.outcome, [host.to_string(), outcome(report), human_duration(report.elapsed), what])
     };
     let rows: Vec<_> = hosts.iter().map(row).collect();
     if rows.is_empty() {
         return Vec::new();
     }
-    let head = ["host", "outcome", "what", "time"];
+    let head = ["host", "outcome", "time", "what"];
     let width = |column: usize| {
         let cells = rows.iter().map(|(_, row)| console::measure_text_width(&row[column]));
         cells.chain([head[column].len()]).max().unwrap_or_default()

@@ -70,7 +70,7 @@ pub fn shell(name: &str) -> PathBuf {
         .find(|p| p.exists());
     let program =
         program.unwrap_or_else(|| panic!("{name} is missing: install the package {package} (scripts/test does)"));
-    let dir = std::env::temp_dir().join(format!("rbee-test-shell-{name}-{}", std::process::id()));
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("shell-{name}"));
     std::fs::create_dir_all(&dir).unwrap();
     let link = dir.join("sh");
     if !link.exists() {
