@@ -25,7 +25,8 @@ use crate::{
     vocab::{Host, Level, RunId, WorkerId, text::sh_join},
     wire::{
         capabilities::Capabilities,
-        operation::{BuildWord, FetchWord, Operation, Submission},
+        operation::{BuildWord, FetchWord, Operation},
+        submission::Submission,
     },
 };
 

@@ -20,8 +20,9 @@ use crate::{
     vocab::{ExitCode, Limits, text::printable},
     wire::{
         job::{JobForm, JobState, json_line},
-        operation::{Operation, Submission},
+        operation::Operation,
         rfc3339,
+        submission::Submission,
     },
 };
 

@@ -24,7 +24,7 @@ use crate::{
         ExitCode, HUB_TOKENS, Host, Secret,
         text::{human_bytes, printable},
     },
-    wire::operation::Submission,
+    wire::submission::Submission,
 };
 
 /// The hub, unless HF_ENDPOINT says another.

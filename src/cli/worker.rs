@@ -14,7 +14,8 @@ use super::{
 use crate::{
     engine::{Request, version},
     vocab::{ExitCode, Host},
-    wire::operation::{BuildWord, FetchWord, Operation, Submission},
+    wire::operation::{BuildWord, FetchWord, Operation},
+    wire::submission::Submission,
 };
 
 /// On this machine, which needs neither inventory nor ssh_config for it.

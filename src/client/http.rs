@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     vocab::{RunId, text::printable},
-    wire::{capabilities::Capabilities, job::JobForm, operation::Submission},
+    wire::{capabilities::Capabilities, job::JobForm, submission::Submission},
 };
 
 /// For an answer that comes at once; looking at a machine takes the longest of them.

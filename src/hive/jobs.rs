@@ -22,7 +22,7 @@ use crate::{
     wire::{
         VERSION,
         job::{JobForm, JobState, json_line},
-        operation::Submission,
+        submission::Submission,
     },
 };
 

@@ -28,7 +28,7 @@ use async_trait::async_trait;
 
 use crate::{
     job::{Order, Registry},
-    wire::{capabilities::Capabilities, operation::Submission},
+    wire::{capabilities::Capabilities, submission::Submission},
 };
 pub use serve::{Doors, Patience, serve};
 

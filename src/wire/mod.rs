@@ -1,8 +1,8 @@
 //! The versioned forms of what leaves the process.
 //!
 //! NDJSON version 1: one [`Record`] a line. Fields may be added within a version, never renamed; the golden file holds
-//! one line of each type. [`manifest`] is the record that stays on a host. [`operation`], [`job`] and [`capabilities`] are
-//! what a hive takes and answers.
+//! one line of each type. [`manifest`] is the record that stays on a host. [`submission`], [`job`] and
+//! [`capabilities`] are what a hive takes and answers.
 
 mod body;
 pub mod capabilities;
@@ -12,6 +12,7 @@ pub mod operation;
 mod operation_model;
 mod record;
 pub mod spawned;
+pub mod submission;
 mod text;
 mod time;
 mod word;

@@ -71,7 +71,7 @@ fn every_operation_is_described_as_it_is_read() {
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
     let described = document["components"]["schemas"]["Submission"]["oneOf"].as_array().unwrap();
     let names: Vec<_> = described.iter().map(|one| one["properties"]["operation"]["const"].as_str().unwrap()).collect();
-    let error = crate::wire::operation::Submission::parse(br#"{"operation":"?"}"#).unwrap_err().to_string();
+    let error = crate::wire::submission::Submission::parse(br#"{"operation":"?"}"#).unwrap_err().to_string();
     let known: Vec<_> = error.split('`').skip(3).step_by(2).collect();
     assert_eq!(names, known, "{error}");
     // What only the required fields have is taken, and a field more is not.
@@ -88,7 +88,7 @@ fn every_operation_is_described_as_it_is_read() {
             value.insert(name.into(), example);
         }
         let parse = |value: &serde_json::Map<String, Value>| {
-            crate::wire::operation::Submission::parse(Value::Object(value.clone()).to_string().as_bytes())
+            crate::wire::submission::Submission::parse(Value::Object(value.clone()).to_string().as_bytes())
         };
         parse(&value).unwrap();
         value.insert("bogus".into(), true.into());
@@ -107,7 +107,7 @@ fn what_excludes_each_other_is_described() {
     assert_eq!(download["not"], never);
     let is_taken = |quant: Value, fits: bool| {
         let text = serde_json::json!({ "operation": "model_download", "model": "a/b", "quant": quant, "fits": fits });
-        crate::wire::operation::Submission::parse(text.to_string().as_bytes()).is_ok()
+        crate::wire::submission::Submission::parse(text.to_string().as_bytes()).is_ok()
     };
     assert!(!is_taken("Q8_0".into(), true));
     assert!(is_taken("Q8_0".into(), false) && is_taken(Value::Null, true));
