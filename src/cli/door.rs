@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{bench::unseen, places::Places};
@@ -50,7 +50,7 @@ pub fn open(settings: &Settings, id: &RunId, verb: &str, hosts: &[Host], scope: 
     let stop = CancellationToken::new();
     let patience = Patience { goodbye: GOODBYE, connections: 64, ..Patience::default() };
     let doors = Doors { unix: socket, tcp: None };
-    let serving = tokio::spawn(serve(Door::of_run(registry), doors, patience, stop.clone()));
+    let serving = tokio::spawn(serve(Door::of_run(registry), doors, patience, stop.clone(), Handle::current()));
     Some((RunDoor { running, stop, serving }, journal))
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncWriteExt, copy},
     net::{TcpListener, UnixStream},
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ use super::{
 };
 use crate::{
     daemon::KNOWN,
-    hive::{Door, Doors, Patience, serve, socket, token},
+    hive::{Desk, Door, Doors, Patience, serve, socket, token},
     job::{Closed, Limits, Registry},
     scope::CancelReason,
     vocab::{ExitCode, Limits as Times, text::human_duration},
@@ -95,7 +96,8 @@ async fn serve_here(global: &Global, flags: ServeFlags) -> Result<ExitCode, Comp
     let door = Door::of_hive(registry.clone(), std::sync::Arc::new(Machine::new(global, run)));
     let stop = CancellationToken::new();
     let doors = Doors { unix, tcp: Some((tcp, token)) };
-    let serving = tokio::spawn(serve(door, doors, Patience::default(), stop.clone()));
+    let desk = Desk::open().map_err(|error| cannot("start", &error))?;
+    let serving = desk.handle().spawn(serve(door, doors, Patience::default(), stop.clone(), Handle::current()));
     let expiring = tokio::spawn({
         let registry = registry.clone();
         async move {

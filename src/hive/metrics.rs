@@ -26,9 +26,9 @@ pub struct Meters {
 }
 
 /// A stream that is open.
-pub struct Reading(Arc<AtomicU64>);
+pub struct Counted(Arc<AtomicU64>);
 
-impl Drop for Reading {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -39,9 +39,9 @@ impl Meters {
         *self.answers.lock().unwrap_or_else(PoisonError::into_inner).entry(status.as_u16()).or_default() += 1;
     }
 
-    pub fn reader(&self) -> Reading {
+    pub fn reader(&self) -> Counted {
         self.readers.fetch_add(1, Ordering::Relaxed);
-        Reading(self.readers.clone())
+        Counted(self.readers.clone())
     }
 }
 

@@ -10,6 +10,7 @@
 //! `/health` wants the token, and the Host header must name this machine, so that no web page can get here by a name of
 //! its own. There is no CORS.
 
+mod desk;
 mod guard;
 mod jobs;
 mod metrics;
@@ -30,6 +31,7 @@ use crate::{
     job::{Order, Registry},
     wire::{capabilities::Capabilities, submission::Submission},
 };
+pub use desk::Desk;
 pub use serve::{Doors, Patience, serve};
 
 /// The port that a hive has unless it is told another.

@@ -21,6 +21,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixStream},
+    runtime::Handle,
     sync::Semaphore,
     task::JoinError,
 };
@@ -66,9 +67,9 @@ impl Default for Patience {
     }
 }
 
-/// Answers until `stop`, and then finishes what is under way.
-pub async fn serve(door: Door, doors: Doors, patience: Patience, stop: CancellationToken) {
-    let room = Room { router: router(&door), patience, stop, tasks: TaskTracker::new() };
+/// Takes connections until `stop`, and then finishes what is under way. What is asked is done on `home`.
+pub async fn serve(door: Door, doors: Doors, patience: Patience, stop: CancellationToken, home: Handle) {
+    let room = Room { router: router(&door), home, patience, stop, tasks: TaskTracker::new() };
     let Doors { unix, tcp } = doors;
     let on_unix = room.accept(|| unix.listener.accept(), |(stream, _)| of_unix(stream));
     match tcp {
@@ -104,6 +105,7 @@ fn of_unix(stream: UnixStream) -> Option<(UnixStream, Peer)> {
 
 struct Room {
     router: Router,
+    home: Handle,
     patience: Patience,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -130,7 +132,8 @@ impl Room {
             match accepted {
                 Ok(arrived) => {
                     if let Some((stream, peer)) = admit(arrived) {
-                        let talk = talk(stream, peer, self.router.clone(), self.patience, self.stop.clone());
+                        let (router, home) = (self.router.clone(), self.home.clone());
+                        let talk = talk(stream, peer, router, home, self.patience, self.stop.clone());
                         self.tasks.spawn(async move {
                             talk.await;
                             drop(place);
@@ -151,7 +154,8 @@ fn bug(error: &JoinError) -> Response {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "a bug in rbee; the hive's log has more of it").into_response()
 }
 
-async fn talk<S>(stream: S, peer: Peer, router: Router, patience: Patience, stop: CancellationToken)
+/// One connection, until it ends or the door closes.
+async fn talk<S>(stream: S, peer: Peer, router: Router, home: Handle, patience: Patience, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -160,7 +164,7 @@ where
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
         // On its own: what was asked is done, even if whoever asked is gone before it began.
-        let answer = tokio::spawn(routed.call(request));
+        let answer = home.spawn(routed.call(request));
         async move { answer.await.unwrap_or_else(|error| Ok::<_, Infallible>(bug(&error))) }
     });
     let connection = http1::Builder::new()

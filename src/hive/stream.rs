@@ -1,11 +1,6 @@
 //! A job's log as server-sent events.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, future::ready, io::Write, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -14,11 +9,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use hyper::body::Frame;
-use tokio::{sync::mpsc, time::timeout};
+use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
 
-use super::{Door, jobs, problem::Problem};
-use crate::job::{Batch, Cursor, gap_line};
+use super::{Door, jobs, metrics::Counted, problem::Problem};
+use crate::job::{Batch, Cursor, Log, gap_line};
 
 /// A comment goes out when nothing else did for so long.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -36,36 +31,44 @@ pub async fn show(State(door): State<Door>, Path(id): Path<String>, headers: Hea
         // What ends a reader that would come back for ever.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let (sender, receiver) = mpsc::channel(1);
-    let reading = door.0.meters.reader();
-    tokio::spawn(async move {
-        let _reading = reading;
-        let mut cursor = Cursor::after(seen);
-        let mut text = RETRY.as_bytes().to_vec();
-        loop {
-            if sender.send(Bytes::from(std::mem::take(&mut text))).await.is_err() {
-                return;
-            }
-            let next = tokio::select! {
-                next = timeout(KEEPALIVE, log.next(&mut cursor)) => next,
-                () = sender.closed() => return,
-            };
-            match next {
-                Err(_) => text.extend_from_slice(b": there\n\n"),
-                Ok(None) => return,
-                Ok(Some(Batch::Gap { last, lost })) => event(&mut text, last, gap_line(&id, last, lost).as_bytes()),
-                Ok(Some(Batch::Lines { first, text: lines })) => {
-                    text.reserve(lines.len() + lines.len() / 4);
-                    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-                    for (number, line) in (first..).zip(lines) {
-                        event(&mut text, number, line);
-                    }
+    let reading = Reading { id, log, cursor: Cursor::after(seen), _counted: door.0.meters.reader() };
+    // Made as it is taken, by whoever writes to the connection: a slow reader costs no memory, and its work is not the job's.
+    let first = stream::once(ready(Bytes::from_static(RETRY.as_bytes())));
+    let body = first.chain(stream::unfold(reading, |mut reading| async {
+        let text = reading.next().await?;
+        Some((text, reading))
+    }));
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    Ok(([kind], Body::from_stream(body.map(Ok::<_, Infallible>))).into_response())
+}
+
+/// One reader of a job.
+struct Reading {
+    id: String,
+    log: Arc<Log>,
+    cursor: Cursor,
+    _counted: Counted,
+}
+
+impl Reading {
+    /// The next events, or a comment when there are none for a while; `None` behind the last one.
+    async fn next(&mut self) -> Option<Bytes> {
+        let Ok(batch) = timeout(KEEPALIVE, self.log.next(&mut self.cursor)).await else {
+            return Some(Bytes::from_static(b": there\n\n"));
+        };
+        let mut text = Vec::new();
+        match batch? {
+            Batch::Gap { last, lost } => event(&mut text, last, gap_line(&self.id, last, lost).as_bytes()),
+            Batch::Lines { first, text: lines } => {
+                text.reserve(lines.len() + lines.len() / 4);
+                let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                for (number, line) in (first..).zip(lines) {
+                    event(&mut text, number, line);
                 }
             }
         }
-    });
-    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    Ok(([kind], Body::new(Channel(receiver))).into_response())
+        Some(text.into())
+    }
 }
 
 /// Where the reader was.
@@ -79,21 +82,9 @@ fn seen(headers: &HeaderMap) -> Result<u64, Problem> {
 
 /// One event; its data is one line of JSON, so nothing in it can end it.
 fn event(text: &mut Vec<u8>, number: u64, line: &[u8]) {
-    text.extend_from_slice(format!("id: {number}\ndata: ").as_bytes());
+    let _ = write!(text, "id: {number}\ndata: ");
     text.extend_from_slice(line);
     text.extend_from_slice(b"\n\n");
-}
-
-/// A body that comes piece by piece; one waits, so that a slow reader costs no memory.
-struct Channel(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Channel {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
-    }
 }
 
 #[cfg(test)]
