@@ -69,6 +69,11 @@ pub trait Inlet: AsyncWrite + Send + Unpin {
     async fn give(&mut self, chunk: Bytes) -> std::io::Result<()> {
         self.write_all(&chunk).await
     }
+
+    /// Gives only a little ahead of what the program takes from now on, where that can be known.
+    ///
+    /// For a wire that is as good as none: what a host has to keep can cost it more than what it waits for.
+    fn pace(&mut self) {}
 }
 
 impl Inlet for ChildStdin {}

@@ -32,6 +32,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
     client::Fate,
+    credit::Credit,
     pipe::{PipeWriter, pipe},
 };
 use crate::target::conduit::{Carried, Conduit, Inlet};
@@ -76,15 +77,18 @@ pub(super) async fn start(
     let ended = CancellationToken::new();
     let (held, dropped) = oneshot::channel();
     let write = Arc::new(write);
+    let credit = Arc::new(Credit::default());
     let stdin = Stdin {
         writer: Box::pin(write.make_writer()),
         write: write.clone(),
+        credit: credit.clone(),
+        paced: false,
         gate,
         finished: false,
         ended: Box::pin(ended.clone().cancelled_owned()),
         dropped: Some(held),
     };
-    let task = Task { read, write, asked, stdout, stderr, fate: fate.clone(), ended, _hold: hold };
+    let task = Task { read, write, credit, asked, stdout, stderr, fate: fate.clone(), ended, _hold: hold };
     tokio::spawn(task.run(dropped));
     Ok(Conduit { stdin: Box::new(stdin), stdout: Box::new(out), stderr: Box::new(err) })
 }
@@ -93,6 +97,7 @@ pub(super) async fn start(
 struct Task<H> {
     read: ChannelReadHalf,
     write: Arc<ChannelWriteHalf<Msg>>,
+    credit: Arc<Credit>,
     asked: Option<Asked>,
     stdout: PipeWriter,
     stderr: PipeWriter,
@@ -178,6 +183,7 @@ impl<H: Send + 'static> Task<H> {
                     self.asked = self.asked.take().and_then(|asked| asked.answered(accepted, &self.write));
                 }
                 Some(ChannelMsg::Success) => started = true,
+                Some(ChannelMsg::WindowAdjusted { new_size }) => self.credit.told(new_size),
                 Some(ChannelMsg::Failure | ChannelMsg::Close) if !started => {
                     self.fail(io::ErrorKind::PermissionDenied, "the host refused to run a command");
                     return self.close();
@@ -210,6 +216,9 @@ struct Stdin {
     writer: Pin<Box<dyn AsyncWrite + Send>>,
     /// The same way without a copy of what is sent.
     write: Arc<ChannelWriteHalf<Msg>>,
+    credit: Arc<Credit>,
+    /// See [`Inlet::pace`]; until the host turns out not to tell what was taken.
+    paced: bool,
     /// Something else goes first, or may.
     gate: Option<oneshot::Receiver<()>>,
     finished: bool,
@@ -247,11 +256,22 @@ impl Stdin {
 
 #[async_trait]
 impl Inlet for Stdin {
+    fn pace(&mut self) {
+        self.paced = true;
+    }
+
     async fn give(&mut self, chunk: Bytes) -> io::Result<()> {
         tokio::select! {
             biased;
             () = self.ended.as_mut() => return Err(program_ended()),
             () = std::future::poll_fn(|cx| Self::poll_open(&mut self.gate, cx)) => {}
+        }
+        if self.paced {
+            self.paced = tokio::select! {
+                biased;
+                () = self.ended.as_mut() => return Err(program_ended()),
+                told = self.credit.take(chunk.len() as u64) => told,
+            };
         }
         tokio::select! {
             biased;

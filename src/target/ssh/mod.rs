@@ -15,6 +15,7 @@ mod channel;
 mod client;
 pub mod config;
 mod connect;
+mod credit;
 mod dial;
 mod direct;
 mod handshake;

@@ -27,6 +27,8 @@ const WINDOW_MAX: u64 = 64 << 20;
 const WINDOW_TIME: Duration = Duration::from_millis(250);
 /// Without a byte taken, an upload has stalled.
 const STALL: Duration = Duration::from_secs(60);
+/// A round trip in the same rack, with room for busy machines.
+const NEXT_DOOR: Duration = Duration::from_millis(2);
 /// Between two events of progress.
 const PROGRESS: Duration = Duration::from_millis(200);
 
@@ -59,9 +61,18 @@ impl<'a> Flow<'a> {
         Self { opener, scope, total, shared, state: Mutex::new(state), opened: Notify::new(), used: Notify::new() }
     }
 
-    /// Whether a round trip is as good as nothing.
+    /// Whether a round trip is short beside what a host needs to start a program.
     pub fn is_near(&self) -> bool {
-        self.opener.round_trip().is_some_and(|time| time < LONG)
+        self.within(LONG)
+    }
+
+    /// Whether a round trip is as good as nothing, even beside the time in which a few packets are sent.
+    pub fn is_next_door(&self) -> bool {
+        self.within(NEXT_DOOR)
+    }
+
+    fn within(&self, limit: Duration) -> bool {
+        self.opener.round_trip().is_some_and(|time| time < limit)
     }
 
     /// Waits until `bytes` more may be sent.

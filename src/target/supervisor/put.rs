@@ -196,6 +196,9 @@ async fn share(
             // What fills a channel before anybody reads it costs the server dearly: it moves all of it for each packet.
             let _ = moving(async { Ok(is_ready.await) }).await?;
         }
+        if flow.is_next_door() {
+            stdin.pace();
+        }
         pour(&mut *stdin, source, flow).await
     };
     let sent = tokio::select! {
