@@ -600,6 +600,38 @@ async fn a_cancel_that_is_lost_on_the_way_is_said_again() {
     }
 }
 
+/// What is said again in the grace must not make it longer: a shell whose sleep was disturbed slept whole seconds from then on.
+#[tokio::test]
+async fn a_grace_is_slept_in_short_naps() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, slept) = (folder.path().join("sleep"), folder.path().join("slept"));
+    std::fs::write(&program, format!("#!/bin/sh\necho \"$*\" >>{}\nexec /bin/sleep \"$@\"\n", slept.display()))
+        .unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    for (sh, level, _) in matrix() {
+        std::fs::write(&slept, "").unwrap();
+        let opener = LocalOpener { env: vec![("PATH".into(), path.clone())] };
+        let (shell, grace) = (shell(sh).to_str().unwrap().to_owned(), Duration::from_millis(1500));
+        let target = Supervised::new(opener, Supervision { levels: level, shell, grace, ..Supervision::default() });
+        let (scope, _events) = scope();
+        let (sender, mut ready) = tokio::sync::watch::channel(false);
+        let mut listener = Ready(sender);
+        let cancel = async {
+            ready.wait_for(|ready| *ready).await.unwrap();
+            scope.cancel().ask(CancelReason::Interrupt);
+        };
+        let deaf = Command::foreign("deaf", "trap '' TERM; echo ready; while :; do /bin/sleep 0.1; done");
+        let (ended, ()) = tokio::join!(target.run(&scope, &deaf, &mut listener), cancel);
+        assert!(matches!(ended, Err(TargetError::Stopped(_))), "{sh} {level}: {ended:?}");
+        assert_eq!(target.close().await, Closed::Clean, "{sh} {level}");
+        let slept = std::fs::read_to_string(&slept).unwrap();
+        let (naps, long) = (slept.matches("0.05\n").count(), slept.lines().filter(|line| *line == "1").count());
+        // BusyBox may have a sleep of its own.
+        assert!(long == 0 && (naps > 10 || sh == "busybox" && naps == 0), "{sh} {level}: {slept}");
+    }
+}
+
 /// A way that carries both directions by one hand, as an SSH library does: while nobody takes what comes, nothing goes.
 struct OneHand(LocalOpener);
 

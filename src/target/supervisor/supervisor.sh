@@ -10,7 +10,7 @@ exec 3<&0 4>&2 </dev/null 2>/dev/null
 unset LC_RBEE_1 LC_RBEE_2
 nl='
 '
-C='' A='' P='' T='' w='' I='' clean='' cg='' hard='' how='none' left='' setsid='' grepl='' reaping=''
+C='' A='' P='' T='' w='' I='' clean='' cg='' hard='' how='none' left='' setsid='' grepl='' reaping='' fine=''
 
 # One record; a single write, so that it cannot be torn apart.
 say() { printf '\036%s %s\n' "$N" "$*"; }
@@ -22,7 +22,8 @@ else
   put() { printf '%s\n' "$1"; }
 fi
 
-nap() { sleep 0.05 || { sleep 1; n=$((n - 19)); }; }
+# A signal that is said again may fail a sleep, too: only one that never slept so short knows no fractions.
+nap() { if sleep 0.05; then fine=1; elif [ -z "$fine" ]; then sleep 1; n=$((n - 19)); fi; }
 
 # Counts ticks since the last beat, which is a USR2; an upload that grows is a beat too. Forks one sleep a tick.
 ticker() {
