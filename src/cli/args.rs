@@ -199,7 +199,7 @@ pub enum FleetCommand {
     /// The hives of hosts: bring, start, stop, look, upgrade, remove
     #[command(subcommand)]
     Hive(Box<FleetHiveCommand>),
-    /// Run a command
+    /// Run a command; it is ended when its output goes to a pipe that nobody reads any more
     Exec {
         /// The command and its arguments; one single word is taken as a line for the shell
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]

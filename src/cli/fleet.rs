@@ -188,8 +188,8 @@ pub async fn carry_out(
     let (emitter, receiver) = events(id.clone());
     let scope = Scope::new(Cancel::new(), emitter);
     // Before the first question: Ctrl+C must not leave the terminal without echo.
-    let listener =
-        signals::listen(scope.clone()).map_err(|error| Complaint::usage(format!("cannot handle signals: {error}")))?;
+    let listener = signals::listen(scope.clone(), matches!(asked.request, Request::Exec { .. }))
+        .map_err(|error| Complaint::usage(format!("cannot handle signals: {error}")))?;
     let logs = match asked.kind {
         Kind::Run(_) => output::log_dir(&settings.state_dir, &id),
         Kind::Query => None,

@@ -155,7 +155,7 @@ pub async fn dispatch(scope: &Scope, run: Arc<Run>, hosts: &[Host]) -> Conclusio
 pub(super) fn exit(scope: &Scope, summaries: &[HostSummary]) -> ExitCode {
     let stopped = scope.cancel().reason().and_then(|reason| match reason {
         CancelReason::Interrupt | CancelReason::Client => Some(Stopped::Interrupted),
-        CancelReason::Terminate => Some(Stopped::Terminated),
+        CancelReason::Terminate | CancelReason::Unread => Some(Stopped::Terminated),
         CancelReason::Deadline => Some(Stopped::Deadline),
         CancelReason::Sibling => None,
     });

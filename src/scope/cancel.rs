@@ -13,6 +13,8 @@ pub enum CancelReason {
     Deadline,
     /// A client of the job's routes.
     Client,
+    /// What is shown has no reader any more, and was what the run was for.
+    Unread,
     /// SIGTERM or SIGHUP.
     Terminate,
     /// SIGINT.
@@ -25,6 +27,7 @@ impl CancelReason {
             Self::Sibling => "cancelled, since too many hosts failed",
             Self::Deadline => "the deadline of the run has passed",
             Self::Client => "cancelled by a client",
+            Self::Unread => "left by whoever read its output",
             Self::Terminate => "terminated",
             Self::Interrupt => "interrupted",
         }

@@ -5,7 +5,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::stage::{Ran, Stage, run};
+use crate::{
+    stage::{Ran, Stage, run},
+    support::{processes_with, token},
+};
 
 impl Stage {
     /// `rbee` without an inventory of the lab's.
@@ -168,6 +171,25 @@ fn a_reader_that_has_enough_is_no_bug() {
         drop(child.stdout.take());
         let ended = child.wait_with_output().unwrap();
         assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    }
+}
+
+/// `rbee fleet exec … | head` is over when head is, and the command with it.
+#[test]
+fn a_command_whose_output_nobody_reads_any_more_is_ended() {
+    let stage = Stage::new(&["one"]);
+    let token = token();
+    for output in ["plain", "json"] {
+        let mut command = stage.command(&format!("fleet exec -H one,local --output {output} --"));
+        let mut child = command.arg(format!("while :; do sleep 0.1; echo {token}; done")).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty());
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(143), "{said}");
+        assert!(output == "json" || said.contains("left by whoever read its output"), "{said}");
+        assert_eq!(processes_with(&token), [] as [u32; 0]);
     }
 }
 

@@ -162,7 +162,10 @@ pub(super) fn new_form(id: &RunId, verb: String, submission: Value, hosts: &[Hos
 
 /// What an exit status makes of a job, and why.
 pub(super) fn verdict(ended: &Ended, asked: Option<CancelReason>, by: Option<&str>) -> (JobState, Option<String>) {
-    let by_somebody = matches!(asked, Some(CancelReason::Client | CancelReason::Interrupt | CancelReason::Terminate));
+    let by_somebody = matches!(
+        asked,
+        Some(CancelReason::Client | CancelReason::Unread | CancelReason::Interrupt | CancelReason::Terminate)
+    );
     match ended.exit {
         ExitCode::Ok | ExitCode::Changes => (JobState::Completed, None),
         ExitCode::Interrupted | ExitCode::Terminated => {
